@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CA backends: who signs.
+ *
+ * A backend gets a CSR that policy allowed (it cannot be called without the grant) and answers with one of
+ * four results.  What all backends share stands in ca_backend.c: the deadline, and the checks on every
+ * answer (leaf chosen by key, chain, not a CA, validity, reserved serial where the backend honours it), so a backend
+ * can stay dumb.
+ *
+ * Thread rule: an instance is read-only after child_init and shared by all threads; submit and poll may
+ * block until the deadline, not longer.  Everything returned lives in the call's pool.
+ */
+#ifndef CA_BACKEND_H
+#define CA_BACKEND_H
+
+#include "../common/csr.h"
+#include "../common/grant.h"
+#include "../common/log.h"
+#include "../common/settings.h"
+#include "ca_template.h"
+#include <apr_tables.h>
+
+typedef struct ca_t ca_t;                       /* one configured backend of a service */
+typedef struct ca_provider_t ca_provider_t;
+
+typedef enum {
+    CA_ISSUED,      /* leaf, chain */
+    CA_PENDING,     /* cookie, retry_after */
+    CA_REJECTED,    /* final no: outcome is a refusal */
+    CA_RETRY        /* nothing was signed, come again: outcome is UNAVAILABLE */
+} ca_result_e;
+
+typedef struct ca_answer_t {
+    ca_result_e result;
+    X509 *leaf;                     /* owned by the pool; submit of a backend may leave it NULL and fill certs only */
+    STACK_OF(X509) *certs;          /* everything the CA sent, any order; owned by the pool; NULL: none */
+    const char *cookie;             /* at most 255 printable characters; kept in the store, any host polls with it */
+    apr_interval_time_t retry_after;
+    int unknown;                    /* with RETRY: the CA may have signed all the same (answer lost) */
+    outcome_t outcome;
+} ca_answer_t;
+
+/* What a backend gets to sign. */
+typedef struct ca_request_t {
+    const grant_t *grant;
+    const csr_t *csr;
+    const ca_template_t *template;  /* by the grant's template name; the default template if none of that name */
+    const char *template_name;      /* what the CA calls it */
+    apr_time_t deadline;
+} ca_request_t;
+
+/* What an instance is made of; filled by the glue, lives in pconf. */
+typedef struct ca_config_t {
+    const char *service;
+    const apr_array_header_t *templates;    /* of const ca_template_t*, ScepLocalTemplate */
+    const char *chain_file;                 /* ScepCAChain; NULL: the backend knows its chain */
+    apr_interval_time_t not_before_skew;
+} ca_config_t;
+
+#define CA_CAP_SERIAL           1   /* honours the grant's serial and notBefore: repeating is safe */
+#define CA_CAP_PENDING          2
+#define CA_CAP_REWRITES_SUBJECT 4
+
+struct ca_provider_t {
+    const char *name;
+    const settings_key_t *keys;     /* of ScepCABackend NAME key=value */
+    int capabilities;               /* CA_CAP_* */
+
+    /* While the configuration is read or checked: may read certificate files, no network.  Error text
+     * in p, NULL on success.  Private keys are read and matched here too, as root. */
+    const char *(*create)(void **pinstance, const settings_t *settings, const ca_config_t *cfg,
+                          apr_pool_t *p);
+    apr_status_t (*child_init)(void *instance, apr_pool_t *pchild);
+
+    /* APR_SUCCESS when answer is filled; any other status counts as CA_RETRY with unknown set. */
+    apr_status_t (*submit)(void *instance, const ca_request_t *request, ca_answer_t *answer,
+                           const log_sink_t *log, apr_pool_t *p);
+    apr_status_t (*poll)(void *instance, const ca_request_t *request, const char *cookie,
+                         ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+    /* CA certificates, issuing CA first, to the root; borrowed from the instance. */
+    apr_status_t (*chain)(void *instance, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p);
+    /* For readiness; *text says why not. */
+    apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
+    apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, int reason, outcome_t *out,
+                           apr_pool_t *p);
+    apr_status_t (*crl)(void *instance, crypt_buf_t *der, apr_pool_t *p);
+    /* The CA's own certificate and key where it can answer SCEP for itself (no RA certificate);
+     * borrowed.  NULL slot or APR_ENOTIMPL: it cannot. */
+    apr_status_t (*get0_identity)(void *instance, X509 **pcert, EVP_PKEY **pkey);
+};
+
+/* Known backends, ended by NULL: one new file and one line in ca_backend.c each. */
+extern const ca_provider_t *const ca_builtin[];
+
+/* Parses the options and makes the instance.  Error text in p, NULL on success. */
+const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const char *const *argv,
+                    const ca_config_t *cfg, apr_pool_t *p);
+apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild);
+const char *ca_name(const ca_t *ca);
+int ca_capabilities(const ca_t *ca);
+
+/* The chain that answers are verified against and GetCACert serves: ScepCAChain, else the backend's. */
+apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p);
+
+/* See get0_identity; APR_ENOTIMPL where the backend has none. */
+apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey);
+
+/* SHA-256 over the issuing CA's certificate and over the templates, hex; never NULL. */
+const char *ca_fingerprint(ca_t *ca, apr_pool_t *p);
+const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p);
+
+/*
+ * Submits a granted request; always fills *answer.  Refuses (REJECTED) a CSR that is not the granted one or breaks
+ * the template.  An ISSUED answer passed every check; one that failed a check becomes RETRY with
+ * unknown set, reason "ca-answer" and an error line, since the CA is broken, not the device.
+ */
+void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t deadline,
+               ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cookie, apr_time_t deadline,
+             ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
+
+#endif /* CA_BACKEND_H */

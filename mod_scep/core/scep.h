@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SCEP (RFC 8894) itself: one request in, one HTTP answer out.  Knows nothing of httpd.
+ *
+ * scep_server_process() is the only entry point for requests.  A scep_service_t is made while the
+ * configuration is read and is read-only once children run: all threads share it.
+ */
+#ifndef SCEP_H
+#define SCEP_H
+
+#include "../../ca_backend/ca_backend.h"
+#include "../../common/crypt.h"
+#include "../../common/log.h"
+#include "../../common/outcome.h"
+#include "../../policy/policy.h"
+
+/* ScepLegacyAlgorithms: what may come in although it is weak. */
+#define SCEP_LEGACY_3DES 1u
+#define SCEP_LEGACY_SHA1 2u
+
+/* One key pair of the registration authority. */
+typedef struct scep_ra_key_t {
+    X509 *cert;
+    EVP_PKEY *key;
+} scep_ra_key_t;
+
+typedef struct scep_service_t {
+    const char *name;
+    scep_ra_key_t signer;                   /* signs replies: RA signer, or the CA where there is no RA */
+    const apr_array_header_t *decrypters;   /* of scep_ra_key_t, the current one first, then older ones */
+    int has_ra;                             /* the keys are an RA's, not the CA's */
+    policy_t *policy;
+    ca_t *ca;
+    const char *templates[3];               /* by csr_usage_e; CA_TEMPLATE_DEFAULT where not configured */
+    unsigned legacy;                        /* SCEP_LEGACY_* */
+    const char *capabilities;               /* ScepCapabilities as one string with LF; NULL: generated */
+    int include_ca;                         /* ScepIncludeCA: the issuing CA besides the leaf in a CertRep */
+    apr_interval_time_t request_timeout;    /* budget of one request, from arrival */
+    /* filled by scep_service_prepare() */
+    crypt_buf_t ca_cert;                    /* GetCACert's body */
+    const char *ca_cert_type;
+    const char *caps;                       /* GetCACaps' body */
+    const char *thumbprint;                 /* MD5 of the chain's top, "XXXXXXXX XXXXXXXX XXXXXXXX XXXXXXXX" (NDES) */
+} scep_service_t;
+
+/*
+ * Builds what is served unchanged (GetCACert, GetCACaps, thumbprint).  Call once after all fields are set,
+ * and again after a reload.  Error text in p, NULL on success.  p must outlive the service.
+ */
+const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log, apr_pool_t *p);
+
+typedef struct scep_request_t {
+    int is_post;
+    const char *args;               /* query string as on the request line, undecoded; NULL: none */
+    crypt_buf_t body;               /* POST */
+    const char *client_address;     /* for log and policy */
+    const char *user_agent;         /* "" if none */
+    apr_time_t arrived;
+} scep_request_t;
+
+/* What the log line of a transaction says; strings are never NULL ("" unknown). */
+typedef struct scep_trace_t {
+    const char *operation;          /* "GetCACaps", "GetCACert", "PKIOperation", "" none; else "unknown" */
+    const char *message_type;       /* "PKCSReq" ... */
+    const char *transaction_id;     /* printable, at most 255 characters */
+    const char *subject;
+    const char *template_name;
+    const char *challenge_id;       /* short id, see policy_challenge_t */
+    const char *challenge_caller;
+    const char *serial;             /* upper-case hex of the certificate */
+    const char *algorithms;         /* "aes-128-cbc/sha256/RSA-2048" */
+    int replayed;                   /* a certificate that was issued before */
+    outcome_t outcome;
+} scep_trace_t;
+
+typedef struct scep_response_t {
+    int http_status;                /* 200, 400, 503; SCEP_NO_OPERATION: the glue serves the information page */
+    const char *content_type;       /* exact, no charset */
+    crypt_buf_t body;
+    int retry_after;                /* seconds, with 503 */
+    scep_trace_t trace;
+} scep_response_t;
+
+#define SCEP_NO_OPERATION 0
+
+typedef struct scep_ctx_t {
+    const scep_service_t *service;
+    const log_sink_t *log;
+    apr_pool_t *pool;
+} scep_ctx_t;
+
+#define SCEP_TYPE_MESSAGE    "application/x-pki-message"
+#define SCEP_TYPE_CA_CERT    "application/x-x509-ca-cert"
+#define SCEP_TYPE_CA_RA_CERT "application/x-x509-ca-ra-cert"
+#define SCEP_TYPE_TEXT       "text/plain"
+
+/*
+ * Answers one request.  Always APR_SUCCESS with a response in ctx->pool; what happened is in
+ * response->http_status and response->trace.  May block: store, policy, CA.
+ */
+apr_status_t scep_server_process(scep_response_t **presponse, const scep_ctx_t *ctx,
+                                 const scep_request_t *request);
+
+#endif /* SCEP_H */
