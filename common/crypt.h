@@ -2,9 +2,9 @@
 /*
  * OpenSSL objects with an owner, and the few primitives that several rooms need.
  *
- * _make: the object is owned by the pool (freed by its cleanup).  get0: borrowed.  Every function
- * clears this thread's OpenSSL error queue before it starts and leaves it empty or with the cause of
- * the failure it returns (log_openssl_errors() drains it).
+ * _make: the object is owned by the pool (freed by its cleanup).  get0: borrowed.  Functions clear
+ * this thread's OpenSSL error queue before they start and leave it empty or with the cause of the
+ * failure they return (log_openssl_errors() drains it).
  */
 #ifndef COMMON_CRYPT_H
 #define COMMON_CRYPT_H
@@ -60,6 +60,12 @@ apr_status_t crypt_thumbprint(const X509 *cert, const EVP_MD *md,
 /* HMAC-SHA-256(key, label || 0 || data). */
 apr_status_t crypt_hmac_sha256(unsigned char mac[32], const crypt_buf_t *key, const char *label,
                                const void *data, apr_size_t len);
+
+/*
+ * NID of the digest that a signature algorithm uses (RSA-PSS: from its parameters), NID_undef for
+ * an algorithm that names none (Ed25519, unknown).
+ */
+int crypt_signature_digest(const X509_ALGOR *algor);
 
 /* Times of a certificate as apr_time_t (64 bit, whole range of GeneralizedTime). */
 apr_time_t crypt_asn1_time(const ASN1_TIME *t);

@@ -20,8 +20,8 @@ DECLARE_ASN1_FUNCTIONS(spki_t)
 
 /*
  * The key of an SPKI.  RSA goes the short way (EVP_PKEY_fromdata), all else through the library.
- * Refuses RSA with a modulus under 512 or over 16384 bits, an even modulus or an exponent that is even or < 3.
- * APR_EINVAL: not a usable key.  The key is owned by p.
+ * Refuses RSA with a modulus under 512 or over 16384 bits, an even modulus, or an exponent that is
+ * even or < 3.  APR_EINVAL: not a usable key.  The key is owned by p.
  */
 apr_status_t spki_key_make(EVP_PKEY **pkey, const spki_t *spki, apr_pool_t *p);
 
@@ -36,17 +36,17 @@ typedef struct csr_t {
     crypt_buf_t spki_der;
     EVP_PKEY *key;
     STACK_OF(X509_EXTENSION) *extensions;   /* requested ones; NULL: none */
-    const char *challenge;          /* UTF-8; NULL: absent or empty.  Secret: cleansed with the pool */
+    const char *challenge;          /* UTF-8; NULL: absent or empty.  Cleansed with the pool */
     csr_usage_e usage;
     unsigned char digest[32];       /* SHA-256 of der */
 } csr_t;
 
 /*
- * Parses and verifies the self-signature (proof of possession, RFC 8894 section 3.3.1).  All is owned by p.
- * On APR_EINVAL out is a refusal: reason "csr-malformed" (badRequest), "csr-signature"
- * (badMessageCheck), "csr-key" or "csr-algorithm" (badAlg).  der need not outlive the call.
- * BER is accepted; trailing bytes, a repeated challengePassword or a repeated extension are not.
- * allow_sha1: whether a SHA-1 self-signature is accepted.
+ * Parses and verifies the self-signature (proof of possession, RFC 8894 section 3.3.1).  All is
+ * owned by p.  On APR_EINVAL out is a refusal: reason "csr-malformed" (badRequest),
+ * "csr-signature" (badMessageCheck), "csr-key" or "csr-algorithm" (badAlg).  der need not outlive
+ * the call.  BER is accepted; trailing bytes, a repeated challengePassword or a repeated extension
+ * are not.  allow_sha1: whether a SHA-1 self-signature is accepted.
  */
 apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, int allow_sha1, outcome_t *out,
                       apr_pool_t *p);

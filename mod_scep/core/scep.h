@@ -26,26 +26,26 @@ typedef struct scep_ra_key_t {
 
 typedef struct scep_service_t {
     const char *name;
-    scep_ra_key_t signer;                   /* signs replies: RA signer, or the CA where there is no RA */
-    const apr_array_header_t *decrypters;   /* of scep_ra_key_t, the current one first, then older ones */
+    scep_ra_key_t signer;                   /* signs replies: the RA signer, or the CA itself */
+    const apr_array_header_t *decrypters;   /* of scep_ra_key_t, the current one first */
     int has_ra;                             /* the keys are an RA's, not the CA's */
     policy_t *policy;
     ca_t *ca;
-    const char *templates[3];               /* by csr_usage_e; CA_TEMPLATE_DEFAULT where not configured */
+    const char *templates[3];               /* by csr_usage_e; else CA_TEMPLATE_DEFAULT */
     unsigned legacy;                        /* SCEP_LEGACY_* */
-    const char *capabilities;               /* ScepCapabilities as one string with LF; NULL: generated */
-    int include_ca;                         /* ScepIncludeCA: the issuing CA besides the leaf in a CertRep */
+    const char *capabilities;               /* ScepCapabilities, LF-ended; NULL: generated */
+    int include_ca;                         /* ScepIncludeCA: the issuing CA follows the leaf */
     apr_interval_time_t request_timeout;    /* budget of one request, from arrival */
     /* filled by scep_service_prepare() */
     crypt_buf_t ca_cert;                    /* GetCACert's body */
     const char *ca_cert_type;
     const char *caps;                       /* GetCACaps' body */
-    const char *thumbprint;                 /* MD5 of the chain's top, "XXXXXXXX XXXXXXXX XXXXXXXX XXXXXXXX" (NDES) */
+    const char *thumbprint;                 /* MD5 of the chain's top in four groups, as NDES */
 } scep_service_t;
 
 /*
- * Builds what is served unchanged (GetCACert, GetCACaps, thumbprint).  Call once after all fields are set,
- * and again after a reload.  Error text in p, NULL on success.  p must outlive the service.
+ * Builds what is served unchanged (GetCACert, GetCACaps, thumbprint).  Call once after all fields
+ * are set.  Error text in p, NULL on success.  p must outlive the service.
  */
 const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log, apr_pool_t *p);
 
@@ -60,7 +60,7 @@ typedef struct scep_request_t {
 
 /* What the log line of a transaction says; strings are never NULL ("" unknown). */
 typedef struct scep_trace_t {
-    const char *operation;          /* "GetCACaps", "GetCACert", "PKIOperation", "" none; else "unknown" */
+    const char *operation;          /* "GetCACaps", "GetCACert", "PKIOperation", "", "unknown" */
     const char *message_type;       /* "PKCSReq" ... */
     const char *transaction_id;     /* printable, at most 255 characters */
     const char *subject;
@@ -74,7 +74,7 @@ typedef struct scep_trace_t {
 } scep_trace_t;
 
 typedef struct scep_response_t {
-    int http_status;                /* 200, 400, 503; SCEP_NO_OPERATION: the glue serves the information page */
+    int http_status;                /* 200, 400, 503; SCEP_NO_OPERATION: information page */
     const char *content_type;       /* exact, no charset */
     crypt_buf_t body;
     int retry_after;                /* seconds, with 503 */

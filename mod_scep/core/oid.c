@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Object identifiers of SCEP as bytes. */
+#include "oid.h"
+
+#include <openssl/objects.h>
+#include <string.h>
+
+/* Content octets of the OIDs, in the order of scep_oid_e. */
+static const struct {
+    unsigned char len;
+    unsigned char der[11];
+} oids[SCEP_OID_COUNT] = {
+    { 10, { 0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x45, 0x01, 0x09, 0x02 } },
+    { 10, { 0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x45, 0x01, 0x09, 0x03 } },
+    { 10, { 0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x45, 0x01, 0x09, 0x04 } },
+    { 10, { 0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x45, 0x01, 0x09, 0x05 } },
+    { 10, { 0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x45, 0x01, 0x09, 0x06 } },
+    { 10, { 0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x45, 0x01, 0x09, 0x07 } },
+    { 8, { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x18, 0x01 } },
+    { 9, { 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x15, 0x21 } }
+};
+
+scep_oid_e scep_oid_find(const ASN1_OBJECT *object)
+{
+    size_t len = OBJ_length(object);
+    int i;
+
+    for (i = 0; i < SCEP_OID_COUNT; i++) {
+        if (len == oids[i].len && memcmp(OBJ_get0_data(object), oids[i].der, len) == 0)
+            return (scep_oid_e)i;
+    }
+    return SCEP_OID_UNKNOWN;
+}
+
+ASN1_OBJECT *scep_oid_make(scep_oid_e oid)
+{
+    unsigned char der[2 + sizeof(oids[0].der)];
+    const unsigned char *data = der;
+
+    der[0] = V_ASN1_OBJECT;
+    der[1] = oids[oid].len;
+    memcpy(der + 2, oids[oid].der, oids[oid].len);
+    return d2i_ASN1_OBJECT(NULL, &data, 2 + oids[oid].len);
+}

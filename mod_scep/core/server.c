@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scep_server_process(): one request in, one HTTP answer out (RFC 8894 section 4). */
+#include "enroll.h"
+#include "query.h"
+#include "reply.h"
+
+#include <apr_strings.h>
+#include <openssl/err.h>
+#include <string.h>
+#include <strings.h>
+
+#define DEFAULT_RETRY_AFTER apr_time_from_sec(30)
+
+/* An empty answer that says nothing yet: HTTP 503 if nobody fills it. */
+static scep_response_t *response_make(apr_pool_t *p)
+{
+    scep_response_t *response = apr_pcalloc(p, sizeof(*response));
+    scep_trace_t *trace = &response->trace;
+
+    response->http_status = 503;
+    trace->operation = trace->message_type = trace->transaction_id = trace->subject = "";
+    trace->template_name = trace->challenge_id = trace->challenge_caller = "";
+    trace->serial = trace->algorithms = "";
+    outcome_init(&trace->outcome);
+    return response;
+}
+
+/* An answer with a body that is there already. */
+static void answer_with(scep_response_t *response, const char *type, const void *data,
+                        apr_size_t len)
+{
+    response->http_status = 200;
+    response->content_type = type;
+    response->body.data = data;
+    response->body.len = len;
+    outcome_success(&response->trace.outcome);
+}
+
+/* HTTP status of an outcome that has no CertRep. */
+static void answer_without_body(scep_response_t *response)
+{
+    const outcome_t *outcome = &response->trace.outcome;
+    apr_interval_time_t wait = outcome->retry_after > 0 ? outcome->retry_after : DEFAULT_RETRY_AFTER;
+
+    response->http_status = outcome->result == OUTCOME_MALFORMED ? 400 : 503;
+    if (response->http_status == 503)
+        response->retry_after = (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1);
+}
+
+/* 8. reply: the CertRep, or 503 if it cannot be made (a repeated request gets it later). */
+static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
+                           const scep_message_t *message, const scep_enrollment_t *enrollment)
+{
+    scep_reply_t reply;
+    scep_trace_t *trace = &response->trace;
+
+    memset(&reply, 0, sizeof(reply));
+    reply.message = message;
+    reply.outcome = &trace->outcome;
+    reply.certificates = enrollment->certificates;
+    reply.ncertificates = enrollment->ncertificates;
+    reply.cipher = enrollment->cipher;
+    if (scep_reply_make(&response->body, ctx->service, &reply, ctx->pool) != APR_SUCCESS) {
+        log_openssl_errors(ctx->log, LOG_SINK_ERR, SCEPTAG(0100), "cannot make the CertRep");
+        outcome_unavailable(&trace->outcome, "reply", 0, ctx->pool, "the CertRep cannot be made");
+        answer_without_body(response);
+        return;
+    }
+    response->http_status = 200;
+    response->content_type = SCEP_TYPE_MESSAGE;
+}
+
+/*
+ * What may be asked by PKIOperation.  The list is closed: a type that is not here, or has no function, is
+ * refused before anything else is looked at (CVE-2026-30836 was a type that skipped authorization).
+ */
+static const struct {
+    int type;
+    void (*process)(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
+                    const scep_request_t *request, const scep_message_t *message,
+                    scep_trace_t *trace);
+} message_types[] = {
+    { SCEP_PKCS_REQ, scep_enroll }
+};
+
+/* Runs the message's type, or refuses it. */
+static void dispatch_message(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
+                             const scep_request_t *request, const scep_message_t *message,
+                             scep_trace_t *trace)
+{
+    apr_size_t i;
+
+    if (message->sender_nonce.len == 0) {
+        outcome_refuse(&trace->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "sender-nonce",
+                       "The message has no usable senderNonce.", ctx->pool,
+                       "senderNonce is missing, empty, too long or not an OCTET STRING");
+        return;
+    }
+    for (i = 0; i < sizeof(message_types) / sizeof(message_types[0]); i++) {
+        if (message_types[i].type == message->message_type) {
+            message_types[i].process(enrollment, ctx, request, message, trace);
+            return;
+        }
+    }
+    outcome_refuse(&trace->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "message-type",
+                   "This message type is not supported.", ctx->pool, "messageType %d (%s)",
+                   message->message_type, scep_message_type_name(message->message_type));
+}
+
+/* PKIOperation: 2. decode, then by type, then 8. reply. */
+static void pki_operation(scep_response_t *response, const scep_ctx_t *ctx,
+                          const scep_request_t *request, const crypt_buf_t *der)
+{
+    scep_trace_t *trace = &response->trace;
+    scep_message_t *message = NULL;
+    scep_enrollment_t enrollment;
+    apr_status_t rv;
+
+    memset(&enrollment, 0, sizeof(enrollment));
+    rv = scep_message_make(&message, der, ctx->service->legacy, &trace->outcome, ctx->pool);
+    if (message) {
+        trace->transaction_id = message->transaction_id;
+        trace->message_type = scep_message_type_name(message->message_type);
+    }
+    if (rv == APR_SUCCESS)
+        dispatch_message(&enrollment, ctx, request, message, trace);
+    if (message && trace->outcome.result != OUTCOME_MALFORMED &&
+        trace->outcome.result != OUTCOME_UNAVAILABLE)
+        answer_certrep(response, ctx, message, &enrollment);
+    else
+        answer_without_body(response);
+    ERR_clear_error();
+}
+
+/* PKIOperation's message from the body or the query string. */
+static void pki_request(scep_response_t *response, const scep_ctx_t *ctx,
+                        const scep_request_t *request, const scep_query_t *query)
+{
+    crypt_buf_t der = request->body;
+
+    response->trace.operation = "PKIOperation";
+    if (!request->is_post &&
+        scep_query_decode(&der, query->message, &response->trace.outcome, ctx->pool) != APR_SUCCESS) {
+        answer_without_body(response);
+        return;
+    }
+    pki_operation(response, ctx, request, &der);
+}
+
+apr_status_t scep_server_process(scep_response_t **presponse, const scep_ctx_t *ctx,
+                                 const scep_request_t *request)
+{
+    scep_response_t *response = response_make(ctx->pool);
+    const scep_service_t *service = ctx->service;
+    scep_query_t query;
+
+    *presponse = response;
+    if (scep_query_parse(&query, request->args, &response->trace.outcome,
+                         ctx->pool) != APR_SUCCESS) {
+        answer_without_body(response);
+        return APR_SUCCESS;
+    }
+    /* a POST is a PKIOperation whatever it says (RFC 8894 section 4.3) */
+    if (request->is_post || strcasecmp(query.operation, "PKIOperation") == 0) {
+        pki_request(response, ctx, request, &query);
+    }
+    else if (strcasecmp(query.operation, "GetCACaps") == 0) {
+        response->trace.operation = "GetCACaps";
+        answer_with(response, SCEP_TYPE_TEXT, service->caps, strlen(service->caps));
+    }
+    else if (strcasecmp(query.operation, "GetCACert") == 0) {
+        response->trace.operation = "GetCACert";
+        answer_with(response, service->ca_cert_type, service->ca_cert.data, service->ca_cert.len);
+    }
+    else if (!*query.operation) {
+        response->http_status = SCEP_NO_OPERATION;
+        outcome_success(&response->trace.outcome);
+    }
+    else {
+        response->trace.operation = "unknown";
+        outcome_malformed(&response->trace.outcome, "operation", ctx->pool,
+                          "operation '%.64s' is not supported", query.operation);
+        answer_without_body(response);
+    }
+    return APR_SUCCESS;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a service serves unchanged: GetCACert, GetCACaps, the thumbprint of the admin page. */
+#include "caps.h"
+#include "cms_asn1.h"
+#include "scep.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+/* Appends a certificate's DER unless it is there already; 0 if it cannot be encoded. */
+static int push_certificate(apr_array_header_t *ders, X509 *cert, apr_pool_t *p)
+{
+    crypt_buf_t der = cms_encode(ASN1_ITEM_rptr(X509), cert, p);
+    int i;
+
+    if (!der.data)
+        return 0;
+    for (i = 0; i < ders->nelts; i++) {
+        const crypt_buf_t *other = &APR_ARRAY_IDX(ders, i, crypt_buf_t);
+
+        if (other->len == der.len && memcmp(other->data, der.data, der.len) == 0)
+            return 1;
+    }
+    APR_ARRAY_PUSH(ders, crypt_buf_t) = der;
+    return 1;
+}
+
+/*
+ * RFC 8894 section 4.2.1: one certificate as it is, or the RA's certificates and the chain to the root in a
+ * degenerate SignedData.
+ */
+static const char *make_ca_cert(scep_service_t *service, STACK_OF(X509) *chain, apr_pool_t *p)
+{
+    apr_array_header_t *ders = apr_array_make(p, 8, sizeof(crypt_buf_t));
+    int i;
+
+    if (service->has_ra) {
+        if (!push_certificate(ders, APR_ARRAY_IDX(service->decrypters, 0, scep_ra_key_t).cert, p) ||
+            !push_certificate(ders, service->signer.cert, p))
+            return "an RA certificate cannot be encoded";
+    }
+    for (i = 0; i < sk_X509_num(chain); i++) {
+        if (!push_certificate(ders, sk_X509_value(chain, i), p))
+            return "a CA certificate cannot be encoded";
+    }
+    if (ders->nelts == 1) {
+        service->ca_cert = APR_ARRAY_IDX(ders, 0, crypt_buf_t);
+        service->ca_cert_type = SCEP_TYPE_CA_CERT;
+        return NULL;
+    }
+    service->ca_cert = cms_degenerate_make((crypt_buf_t *)ders->elts, ders->nelts, p);
+    service->ca_cert_type = SCEP_TYPE_CA_RA_CERT;
+    return service->ca_cert.data ? NULL : "GetCACert's answer cannot be encoded";
+}
+
+/* NDES shows the MD5 of the trust anchor in four groups; "" where MD5 is not to be had (FIPS). */
+static const char *make_thumbprint(X509 *top, apr_pool_t *p)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+    const char *hex;
+
+    if (crypt_thumbprint(top, EVP_md5(), digest, &len) != APR_SUCCESS || len != 16)
+        return "";
+    hex = crypt_hex(digest, len, 1, p);
+    return apr_psprintf(p, "%.8s %.8s %.8s %.8s", hex, hex + 8, hex + 16, hex + 24);
+}
+
+const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log, apr_pool_t *p)
+{
+    STACK_OF(X509) *chain = NULL;
+    const char *error;
+
+    if (ca_chain(service->ca, &chain, log, p) != APR_SUCCESS || sk_X509_num(chain) < 1)
+        return "the CA's certificate chain is not known";
+    error = make_ca_cert(service, chain, p);
+    if (error)
+        return error;
+    service->caps = scep_caps_make(service, p);
+    service->thumbprint = make_thumbprint(sk_X509_value(chain, sk_X509_num(chain) - 1), p);
+    return NULL;
+}
