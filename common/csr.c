@@ -125,28 +125,24 @@ static EVP_PKEY *rsa_from_numbers(const BIGNUM *n, const BIGNUM *e)
     return key;
 }
 
-/* The RSA key in a bit string of RSAPublicKey; NULL if it is none. */
-static EVP_PKEY *rsa_key(const ASN1_BIT_STRING *bits)
+/* Modulus and exponent in a bit string of RSAPublicKey; 0 if it is none, or RSA cannot work with it. */
+static int read_rsa_numbers(BIGNUM **pn, BIGNUM **pe, const ASN1_BIT_STRING *bits)
 {
-    EVP_PKEY *key = NULL;
-    BIGNUM *n = NULL, *e = NULL;
     const unsigned char *data = ASN1_STRING_get0_data(bits), *end;
-    int len = ASN1_STRING_length(bits);
+    int ok = 0, len = ASN1_STRING_length(bits);
     rsa_public_t *rsa;
 
     end = data + len;
     rsa = (rsa_public_t *)ASN1_item_d2i(NULL, &data, len, ASN1_ITEM_rptr(rsa_public_t));
-    if (rsa && data == end && (n = ASN1_INTEGER_to_BN(rsa->n, NULL)) != NULL &&
-        (e = ASN1_INTEGER_to_BN(rsa->e, NULL)) != NULL && rsa_is_sane(n, e))
-        key = rsa_from_numbers(n, e);
-    BN_free(n);
-    BN_free(e);
+    if (rsa && data == end && (*pn = ASN1_INTEGER_to_BN(rsa->n, NULL)) != NULL &&
+        (*pe = ASN1_INTEGER_to_BN(rsa->e, NULL)) != NULL)
+        ok = rsa_is_sane(*pn, *pe);
     ASN1_item_free((ASN1_VALUE *)rsa, ASN1_ITEM_rptr(rsa_public_t));
-    return key;
+    return ok;
 }
 
 /* Any other key, decoded by the library; NULL if it cannot. */
-static EVP_PKEY *other_key(const spki_t *spki)
+static EVP_PKEY *library_key(const spki_t *spki)
 {
     EVP_PKEY *key = NULL;
     unsigned char *der = NULL;
@@ -160,19 +156,46 @@ static EVP_PKEY *other_key(const spki_t *spki)
     return key;
 }
 
-apr_status_t spki_key_make(EVP_PKEY **pkey, const spki_t *spki, apr_pool_t *p)
+/* The key by its algorithm (a closed list, each can verify a signature); NULL if it is unusable. */
+static EVP_PKEY *make_key(const spki_t *spki)
 {
     const ASN1_OBJECT *oid = NULL;
-    EVP_PKEY *key;
+    EVP_PKEY *key = NULL;
+    BIGNUM *n = NULL, *e = NULL;
+    int type = V_ASN1_UNDEF;
 
+    X509_ALGOR_get0(&oid, &type, NULL, spki->algor);
+    switch (OBJ_obj2nid(oid)) {
+    case NID_rsaEncryption:
+        if (read_rsa_numbers(&n, &e, spki->key))
+            key = rsa_from_numbers(n, e);
+        break;
+    case NID_rsassaPss:
+        if (read_rsa_numbers(&n, &e, spki->key))
+            key = library_key(spki);
+        break;
+    case NID_X9_62_id_ecPublicKey:
+        /* named curves only: RFC 5480 section 2.1.1 */
+        if (type == V_ASN1_OBJECT)
+            key = library_key(spki);
+        break;
+    case NID_ED25519:
+    case NID_ED448:
+        key = library_key(spki);
+        break;
+    default:
+        break;
+    }
+    BN_free(n);
+    BN_free(e);
+    return key;
+}
+
+apr_status_t spki_key_make(EVP_PKEY **pkey, const spki_t *spki, apr_pool_t *p)
+{
     ERR_clear_error();
-    X509_ALGOR_get0(&oid, NULL, NULL, spki->algor);
-    if (OBJ_obj2nid(oid) == NID_rsaEncryption)
-        key = rsa_key(spki->key);
-    else
-        key = other_key(spki);
-    *pkey = crypt_pkey_own(key, p);
-    return key ? APR_SUCCESS : APR_EINVAL;
+    *pkey = crypt_pkey_own(make_key(spki), p);
+    return *pkey ? APR_SUCCESS : APR_EINVAL;
 }
 
 /* All refusals of a CSR that cannot be read look alike. */
@@ -318,46 +341,37 @@ static const char *read_usage(csr_t *csr)
     return NULL;
 }
 
-/* Refuses digests that must not vouch for a request (allow-list). */
-static apr_status_t check_algorithm(const X509_ALGOR *algor, int allow_sha1, outcome_t *out,
-                                    apr_pool_t *p)
+/* Whether that signature algorithm may vouch for a request (allow-list). */
+static int is_allowed(const X509_ALGOR *algor, int allow_sha1)
 {
-    char oid_text[80] = "";
     const ASN1_OBJECT *oid = NULL;
 
-    X509_ALGOR_get0(&oid, NULL, NULL, algor);
     switch (crypt_signature_digest(algor)) {
     case NID_sha224:
     case NID_sha256:
     case NID_sha384:
     case NID_sha512:
-        return APR_SUCCESS;
+        return 1;
     case NID_sha1:
-        if (allow_sha1)
-            return APR_SUCCESS;
-        break;
+        return allow_sha1;
     case NID_undef:
-        if (OBJ_obj2nid(oid) == NID_ED25519 || OBJ_obj2nid(oid) == NID_ED448)
-            return APR_SUCCESS;
-        break;
+        X509_ALGOR_get0(&oid, NULL, NULL, algor);
+        return OBJ_obj2nid(oid) == NID_ED25519 || OBJ_obj2nid(oid) == NID_ED448;
     default:
-        break;
+        return 0;
     }
-    OBJ_obj2txt(oid_text, sizeof(oid_text), oid, 1);
-    outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "csr-algorithm",
-                   "The signature algorithm of the certificate request is not allowed.", p,
-                   "signature algorithm %s of the CSR is not allowed", oid_text);
-    return APR_EINVAL;
 }
 
-/* Makes csr->key and checks the proof of possession. */
+/*
+ * Makes csr->key and checks the proof of possession.  The algorithm is judged after the signature:
+ * only a CSR that came whole may get an answer of its own (mod_scep/core/envelope.h says why).
+ */
 static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, int allow_sha1, outcome_t *out,
                                       apr_pool_t *p)
 {
-    apr_status_t rv = check_algorithm(asn1->algor, allow_sha1, out, p);
+    char algorithm[80] = "";
+    const ASN1_OBJECT *oid = NULL;
 
-    if (rv != APR_SUCCESS)
-        return rv;
     if (spki_key_make(&csr->key, csr->spki, p) != APR_SUCCESS) {
         ERR_clear_error();
         outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "csr-key",
@@ -365,16 +379,23 @@ static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, int allow_sh
                        "public key of the CSR cannot be used");
         return APR_EINVAL;
     }
+    X509_ALGOR_get0(&oid, NULL, NULL, asn1->algor);
+    OBJ_obj2txt(algorithm, sizeof(algorithm), oid, 1);
     if (ASN1_item_verify(ASN1_ITEM_rptr(csr_info_t), asn1->algor, asn1->signature, asn1->info,
                          csr->key) != 1) {
         ERR_clear_error();
         outcome_refuse(out, FAIL_INFO_BAD_MESSAGE_CHECK, OUTCOME_HR_BAD_SIGNATURE, "csr-signature",
                        "The signature of the certificate request is wrong.", p,
-                       "self-signature of the CSR does not verify with its %s key",
-                       crypt_key_name(csr->key, p));
+                       "self-signature of the CSR (algorithm %s) does not verify with its %s key",
+                       algorithm, crypt_key_name(csr->key, p));
         return APR_EINVAL;
     }
-    return APR_SUCCESS;
+    if (is_allowed(asn1->algor, allow_sha1))
+        return APR_SUCCESS;
+    outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "csr-algorithm",
+                   "The signature algorithm of the certificate request is not allowed.", p,
+                   "signature algorithm %s of the CSR is not allowed", algorithm);
+    return APR_EINVAL;
 }
 
 apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, int allow_sha1, outcome_t *out,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A grant: the proof that policy allowed one request.  Signing takes one; only policy.c can make
- * one (grant_make.h, kept to policy/ by tests/guards/check_arrows.sh), so no path reaches a CA without
- * an authorisation.
+ * one (grant_make.h, kept to policy/ by tests/guards/check_arrows.sh), so no path reaches a CA
+ * without an authorisation.
  */
 #ifndef COMMON_GRANT_H
 #define COMMON_GRANT_H
@@ -13,11 +13,12 @@
 typedef struct grant_t grant_t;
 
 const char *grant_service(const grant_t *grant);
-const char *grant_tx_key(const grant_t *grant);             /* 64 lower-case hex digits */
-const char *grant_transaction_id(const grant_t *grant);     /* as the client sent it */
+const char *grant_tx_key(const grant_t *grant);         /* 64 lower-case hex digits */
+const char *grant_transaction_id(const grant_t *grant); /* as the client sent it */
 const char *grant_template(const grant_t *grant);
-const unsigned char *grant_csr_digest(const grant_t *grant);/* 32 bytes: SHA-256 of the allowed CSR */
-const unsigned char *grant_serial(const grant_t *grant);    /* 16 bytes, top bit clear, reserved */
-apr_time_t grant_not_before(const grant_t *grant);          /* reserved; whole seconds */
+const unsigned char *
+grant_csr_digest(const grant_t *grant);                  /* 32 bytes: SHA-256 of the allowed CSR */
+const unsigned char *grant_serial(const grant_t *grant); /* 16 bytes, top bit clear, reserved */
+apr_time_t grant_not_before(const grant_t *grant);       /* reserved; whole seconds */
 
 #endif /* COMMON_GRANT_H */

@@ -7,7 +7,8 @@
 
 #define LINE_MAX_BYTES 1024
 
-void log_to(const log_sink_t *sink, log_sink_level_e level, const char *tag, const char *format, ...)
+void log_to(const log_sink_t *sink, log_sink_level_e level, const char *tag, const char *format,
+            ...)
 {
     char line[LINE_MAX_BYTES];
     va_list args;

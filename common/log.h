@@ -4,8 +4,8 @@
  *
  * Whoever calls into a room passes a log_sink_t; the httpd glue's sink ends in ap_log_rerror().
  * Every message of debug and above has a tag of its own (SCEPnnnn), never used twice; the list of
- * used numbers is kept unique by tests/guards/check_log_tags.sh.  Log once, where the cause is known.
- * Never a challenge, password or key.  A NULL sink is allowed everywhere and says nothing.
+ * used numbers is kept unique by tests/guards/check_log_tags.sh.  Log once, where the cause is
+ * known.  Never a challenge, password or key.  A NULL sink is allowed everywhere and says nothing.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
@@ -33,8 +33,8 @@ typedef struct log_sink_t {
 #define SCEPTAG(number) "SCEP" #number
 
 /* Formats and writes one line (cut at 1,023 bytes). */
-void log_to(const log_sink_t *sink, log_sink_level_e level, const char *tag, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void log_to(const log_sink_t *sink, log_sink_level_e level, const char *tag, const char *format,
+            ...) __attribute__((format(printf, 4, 5)));
 
 /*
  * Writes each entry of this thread's OpenSSL error queue as one line at level, and empties the

@@ -30,7 +30,8 @@ typedef enum {
     FAIL_INFO_BAD_CERT_ID = 4
 } fail_info_e;
 
-/* HRESULTs that NDES clients were seen to show ([MS-ERREF] 2.1; decimal in 1.3.6.1.4.1.311.21.33). */
+/* HRESULTs that NDES clients were seen to show ([MS-ERREF] 2.1; decimal in
+ * 1.3.6.1.4.1.311.21.33). */
 #define OUTCOME_HR_NONE                 0
 #define OUTCOME_HR_INVALIDARG           ((apr_int32_t)0x80070057) /* E_INVALIDARG */
 #define OUTCOME_HR_NOT_FOUND            ((apr_int32_t)0x80070490) /* challenge unknown */
@@ -42,7 +43,7 @@ typedef enum {
 #define OUTCOME_HR_BAD_SIGNATURE        ((apr_int32_t)0x80090006) /* NTE_BAD_SIGNATURE */
 #define OUTCOME_HR_BAD_REQUESTSUBJECT   ((apr_int32_t)0x80094001) /* CERTSRV_E_BAD_REQUESTSUBJECT */
 #define OUTCOME_HR_KEY_LENGTH           ((apr_int32_t)0x80094811) /* CERTSRV_E_KEY_LENGTH */
-#define OUTCOME_HR_UNSUPPORTED_TEMPLATE ((apr_int32_t)0x80094800) /* CERTSRV_E_UNSUPPORTED_CERT_TYPE */
+#define OUTCOME_HR_UNSUPPORTED_TEMPLATE ((apr_int32_t)0x80094800) /* ..._UNSUPPORTED_CERT_TYPE */
 #define OUTCOME_HR_ACCESS_DENIED        ((apr_int32_t)0x80070005) /* E_ACCESSDENIED */
 #define OUTCOME_HR_SERVER_UNAVAILABLE   ((apr_int32_t)0x800706ba) /* RPC_S_SERVER_UNAVAILABLE */
 
@@ -50,10 +51,10 @@ typedef struct outcome_t {
     outcome_result_e result;
     fail_info_e fail_info;      /* FAIL_INFO_NONE unless refused */
     apr_int32_t hresult;        /* OUTCOME_HR_NONE: none is sent */
-    const char *reason;         /* one lower-case word with dashes, for logs and metrics; never NULL */
-    const char *detail;         /* for the log: what was expected and found; never a secret; "" if none */
-    const char *text;           /* for the client (failInfoText); tells nothing that helps a guesser */
-    apr_interval_time_t retry_after; /* with UNAVAILABLE or PENDING: when to come again; 0: default */
+    const char *reason;         /* one lower-case word with dashes, for log and metrics; not NULL */
+    const char *detail;         /* for the log: what was expected and found; no secret; "" none */
+    const char *text;           /* for the client (failInfoText); nothing that helps a guesser */
+    apr_interval_time_t retry_after; /* with UNAVAILABLE or PENDING: come again; 0: default */
 } outcome_t;
 
 /* Sets *out to OUTCOME_UNAVAILABLE with reason "no-answer". */

@@ -181,11 +181,14 @@ const char *settings_get_flag(const settings_t *s, const char *key, int fallback
 
     if (text == NULL) {
         *value = fallback;
-    } else if (strcasecmp(text, "on") == 0) {
+    }
+    else if (strcasecmp(text, "on") == 0) {
         *value = 1;
-    } else if (strcasecmp(text, "off") == 0) {
+    }
+    else if (strcasecmp(text, "off") == 0) {
         *value = 0;
-    } else {
+    }
+    else {
         return apr_psprintf(p, "%s=%.64s must be on or off", key, text);
     }
     return NULL;
@@ -205,9 +208,10 @@ static const char *duration_text(apr_interval_time_t value, apr_pool_t *p)
     return apr_psprintf(p, "%" APR_INT64_T_FMT " microseconds", value);
 }
 
-const char *settings_get_duration(const settings_t *s, const char *key, apr_interval_time_t fallback,
-                                  apr_interval_time_t min, apr_interval_time_t max,
-                                  apr_interval_time_t *value, apr_pool_t *p)
+const char *settings_get_duration(const settings_t *s, const char *key,
+                                  apr_interval_time_t fallback, apr_interval_time_t min,
+                                  apr_interval_time_t max, apr_interval_time_t *value,
+                                  apr_pool_t *p)
 {
     const char *text = find(s, key);
     const char *err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * key=value options of a directive (ScepCABackend NAME key=value ..., ScepLocalTemplate, ScepPolicy).
+ * key=value options of a directive (ScepCABackend, ScepLocalTemplate, ScepPolicy).
  *
  * Parsed once while the configuration is read; read-only afterwards.  All errors are texts for
  * people, made in p, ready to be the directive's message; NULL is success.
@@ -33,7 +33,8 @@ const char *settings_get(const settings_t *s, const char *key, const char *fallb
 
 /* A whole number in [min, max]; *value is set to fallback when the key is absent. */
 const char *settings_get_number(const settings_t *s, const char *key, apr_int64_t fallback,
-                                apr_int64_t min, apr_int64_t max, apr_int64_t *value, apr_pool_t *p);
+                                apr_int64_t min, apr_int64_t max, apr_int64_t *value,
+                                apr_pool_t *p);
 
 /* "on" or "off". */
 const char *settings_get_flag(const settings_t *s, const char *key, int fallback, int *value,
@@ -42,9 +43,10 @@ const char *settings_get_flag(const settings_t *s, const char *key, int fallback
 /*
  * A duration as settings_duration() reads it, in [min, max].
  */
-const char *settings_get_duration(const settings_t *s, const char *key, apr_interval_time_t fallback,
-                                  apr_interval_time_t min, apr_interval_time_t max,
-                                  apr_interval_time_t *value, apr_pool_t *p);
+const char *settings_get_duration(const settings_t *s, const char *key,
+                                  apr_interval_time_t fallback, apr_interval_time_t min,
+                                  apr_interval_time_t max, apr_interval_time_t *value,
+                                  apr_pool_t *p);
 
 /* "500ms", "30s", "60min", "12h", "365d"; a bare number is seconds. */
 const char *settings_duration(const char *text, apr_interval_time_t *value, apr_pool_t *p);
