@@ -10,12 +10,14 @@
  *   policy_verify   every provider; consumes nothing; the only maker of a grant
  *   policy_finish   notify every provider (one may forbid delivery), then commit, fail or pend
  *
- * Promises: verify consumes nothing, finish does; an initial request without a challenge is refused,
- * unless no provider needs one; a store that cannot be asked is OUTCOME_UNAVAILABLE, never a yes;
- * a claimed transaction that is dropped without policy_finish stays held until its lease ends.
+ * Promises: verify consumes nothing, finish does; an initial request without a challenge is
+ * refused, unless no provider needs one; a store that cannot be asked is OUTCOME_UNAVAILABLE, never
+ * a yes; a claimed transaction that is dropped without policy_finish stays held until its lease
+ * ends.
  *
- * Thread rule: a policy_t is read-only after policy_child_init and shared by all threads; a policy_tx_t
- * belongs to one request.  All calls may block up to the store's and the providers' time limits.
+ * Thread rule: a policy_t is read-only after policy_child_init and shared by all threads; a
+ * policy_tx_t belongs to one request.  All calls may block up to the store's and the providers'
+ * time limits.
  */
 #ifndef POLICY_H
 #define POLICY_H
@@ -31,30 +33,30 @@ typedef struct policy_provider_t policy_provider_t;
 
 /* The service's challenge and transaction rules; filled by the glue, lives in pconf. */
 typedef struct policy_config_t {
-    const char *service;                /* its name, part of every store key */
+    const char *service; /* its name, part of every store key */
     store_t *store;
-    const char *secret_file;            /* ScepChallengeSecretFile; NULL: state_directory/challenge.key */
+    const char *secret_file; /* ScepChallengeSecretFile; NULL: state_directory/challenge.key */
     const char *state_directory;
-    int secret_may_be_made;             /* embedded store: make the file when it is absent */
-    apr_interval_time_t lifetime;       /* ScepChallengeLifetime */
-    int length;                         /* ScepChallengeLength, bytes, 8..64; twice as many hex digits */
-    int max;                            /* ScepChallengeMax */
-    int uses;                           /* ScepChallengeUses; 0: unlimited */
-    int attempts;                       /* ScepChallengeAttempts */
-    apr_interval_time_t retention;      /* ScepRetention */
-    apr_interval_time_t lease;          /* longer than any deadline */
-    apr_interval_time_t busy_wait;      /* how long policy_begin waits on BUSY */
-    apr_interval_time_t not_before_skew;/* how far notBefore is dated back */
+    int secret_may_be_made;        /* embedded store: make the file when it is absent */
+    apr_interval_time_t lifetime;  /* ScepChallengeLifetime */
+    int length;                    /* ScepChallengeLength, bytes, 8..64; twice as many hex digits */
+    int max;                       /* ScepChallengeMax */
+    int uses;                      /* ScepChallengeUses; 0: unlimited */
+    int attempts;                  /* ScepChallengeAttempts */
+    apr_interval_time_t retention; /* ScepRetention */
+    apr_interval_time_t lease;     /* longer than any deadline */
+    apr_interval_time_t busy_wait; /* how long policy_begin waits on BUSY */
+    apr_interval_time_t not_before_skew; /* how far notBefore is dated back */
 } policy_config_t;
 
 /* One request as policy sees it; all borrowed for the call's request. */
 typedef struct policy_request_t {
     const csr_t *csr;
-    const char *challenge;              /* csr->challenge; NULL: none */
-    const X509 *signer;                 /* renewal: the certificate in use; NULL: initial request */
+    const char *challenge; /* csr->challenge; NULL: none */
+    const X509 *signer;    /* renewal: the certificate in use; NULL: initial request */
     const char *template_name;
     const char *transaction_id;
-    const crypt_buf_t *signer_key;      /* DER SubjectPublicKeyInfo of the message's signer */
+    const crypt_buf_t *signer_key; /* DER SubjectPublicKeyInfo of the message's signer */
     const char *client_address, *user_agent;
     apr_time_t deadline;
 } policy_request_t;
@@ -65,40 +67,40 @@ typedef struct policy_tx_t {
     policy_tx_state_e state;
     const policy_request_t *request;
     policy_t *policy;
-    store_tx_t store_tx;                /* ISSUED: certificate; PENDING: cookie, wait; CLAIMED: fence, challenge */
+    store_tx_t store_tx; /* ISSUED: certificate; PENDING: cookie, wait; CLAIMED: fence, challenge */
     const char *tx_key, *poll_key;
 } policy_tx_t;
 
 /* How an enrollment ended, for notify and the store. */
 typedef enum {
-    POLICY_EVENT_ISSUED,        /* certificate set */
-    POLICY_EVENT_PENDING,       /* cookie, wait set */
-    POLICY_EVENT_REFUSED,       /* final, by policy or CA; counts an attempt */
-    POLICY_EVENT_TRANSIENT,     /* nothing was signed and it is not the device's fault */
-    POLICY_EVENT_UNKNOWN        /* the CA may have signed: stays held until the lease ends */
+    POLICY_EVENT_ISSUED,    /* certificate set */
+    POLICY_EVENT_PENDING,   /* cookie, wait set */
+    POLICY_EVENT_REFUSED,   /* final, by policy or CA; counts an attempt */
+    POLICY_EVENT_TRANSIENT, /* nothing was signed and it is not the device's fault */
+    POLICY_EVENT_UNKNOWN    /* the CA may have signed: stays held until the lease ends */
 } policy_event_e;
 
 typedef struct policy_event_t {
     policy_event_e event;
-    crypt_buf_t certificate;    /* DER leaf */
+    crypt_buf_t certificate; /* DER leaf */
     const char *cookie;
     apr_interval_time_t wait;
-    const outcome_t *outcome;   /* why, when not issued */
+    const outcome_t *outcome; /* why, when not issued */
 } policy_event_t;
 
 /* GenerateChallenge's input. */
 typedef struct policy_mint_t {
-    const char *caller;         /* authenticated user; never NULL or empty */
-    const char *template_name;  /* "" any */
-    const char *params;         /* NDESGenerateChallenge's params, opaque; NULL: none */
+    const char *caller;        /* authenticated user; never NULL or empty */
+    const char *template_name; /* "" any */
+    const char *params;        /* NDESGenerateChallenge's params, opaque; NULL: none */
     const char *client_address;
 } policy_mint_t;
 
 typedef struct policy_challenge_t {
-    const char *text;           /* the challenge: secret; cleansed with the pool */
-    const char *id;             /* short digest that log, page and store share: 12 hex digits of the HMAC */
-    apr_interval_time_t lifetime;   /* 0: does not expire */
-    int uses;                   /* 0: unlimited */
+    const char *text; /* the challenge: secret; cleansed with the pool */
+    const char *id;   /* short digest that log, page and store share: 12 hex digits of the HMAC */
+    apr_interval_time_t lifetime; /* 0: does not expire */
+    int uses;                     /* 0: unlimited */
     int outstanding;
 } policy_challenge_t;
 
@@ -109,9 +111,9 @@ typedef struct policy_challenge_t {
  */
 struct policy_provider_t {
     const char *name;
-    const settings_key_t *keys;     /* of ScepPolicy NAME key=value */
-    int needs_challenge;            /* an initial request without one is refused before any slot is called */
-    const char *warning;            /* logged at start for each service that uses it; NULL: none */
+    const settings_key_t *keys; /* of ScepPolicy NAME key=value */
+    int needs_challenge; /* an initial request without one is refused before any slot is called */
+    const char *warning; /* logged at start for each service that uses it; NULL: none */
 
     /* No I/O.  Error text in p, NULL on success. */
     const char *(*create)(void **pinstance, const settings_t *settings, const policy_config_t *cfg,
@@ -149,32 +151,36 @@ const char *policy_add(policy_t *policy, const policy_provider_t *provider, int 
                        const char *const *argv, apr_pool_t *p);
 
 /* Start-up in the parent as root, then in each child.  Warnings of providers go to log. */
-const char *policy_prepare(policy_t *policy, uid_t uid, gid_t gid, const log_sink_t *log, apr_pool_t *p);
+const char *policy_prepare(policy_t *policy, uid_t uid, gid_t gid, const log_sink_t *log,
+                           apr_pool_t *p);
 apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild);
 
 /* SHA-256 over the providers' names and fingerprints, hex; never NULL. */
 const char *policy_fingerprint(policy_t *policy, apr_pool_t *p);
 
-/* Mints a challenge by the first provider that can.  Status as the slot's; APR_ENOTIMPL: none can. */
+/* Mints a challenge by the first provider that can.  Status as the slot's; APR_ENOTIMPL: none can.
+ */
 apr_status_t policy_generate_challenge(policy_t *policy, const policy_mint_t *mint,
                                        policy_challenge_t **pchallenge, outcome_t *out,
                                        const log_sink_t *log, apr_pool_t *p);
 
 /*
- * APR_SUCCESS: *ptx with its state.  Otherwise out says why: REFUSED (missing, unknown, used, expired, burned
- * challenge: told apart in reason and detail, one wording in text) or UNAVAILABLE (store down; still
- * busy after busy_wait).
+ * APR_SUCCESS: *ptx with its state.  Otherwise out says why: REFUSED (missing, unknown, used,
+ * expired, burned challenge: told apart in reason and detail, one wording in text) or UNAVAILABLE
+ * (store down; still busy after busy_wait).
  */
 apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_request_t *request,
                           outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 
-/* Asks every provider.  APR_SUCCESS: *pgrant; otherwise out, and the caller must policy_finish(). */
+/* Asks every provider.  APR_SUCCESS: *pgrant; otherwise out, and the caller must policy_finish().
+ */
 apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *out,
                            const log_sink_t *log, apr_pool_t *p);
 
 /*
- * Ends a claimed transaction.  With ISSUED only APR_SUCCESS allows delivery: otherwise out is REFUSED (a
- * provider forbade it) or UNAVAILABLE (commit unknown or fenced), and the certificate must not leave.
+ * Ends a claimed transaction.  With ISSUED only APR_SUCCESS allows delivery: otherwise out is
+ * REFUSED (a provider forbade it) or UNAVAILABLE (commit unknown or fenced), and the certificate
+ * must not leave.
  */
 apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
                            const log_sink_t *log, apr_pool_t *p);

@@ -13,8 +13,9 @@
  * repeating gives the answer that the lost one gave.
  *
  * Threads: slots from issue on may be called by any thread of a child at the same time, and may
- * block up to the configured time limits.  prepare is called as root in post_config; child_init once per child;
- * nothing opened before child_init is used after it.  Results live in the pool p of the call.
+ * block up to the configured time limits.  prepare is called as root in post_config; child_init
+ * once per child; nothing opened before child_init is used after it.  Results live in the pool p of
+ * the call.
  *
  * Life of a challenge: new -> held by a transaction (its lease) -> used.  A failed transaction that
  * the device is not to blame for gives it back.  Life of a transaction: inflight -> issued,
@@ -28,30 +29,34 @@
 #include "../../common/log.h"
 #include <apr_tables.h>
 #include <apr_time.h>
+#include <sys/types.h>
 
-typedef struct store_t store_t;                     /* one open store; embedded first in a store's own struct */
+typedef struct store_t store_t; /* one open store; embedded first in a store's own struct */
 typedef struct store_provider_t store_provider_t;
 
-#define STORE_ID_LEN 64         /* hex digits of a challenge id, transaction key, poll key, CSR digest */
-#define STORE_NONCE_LEN 32      /* hex digits of a claim's nonce */
-#define STORE_SERIAL_LEN 32     /* hex digits of a reserved serial number */
+#define STORE_ID_LEN 64    /* hex digits of a challenge id, transaction key, poll key, CSR digest */
+#define STORE_NONCE_LEN 32 /* hex digits of a claim's nonce */
+#define STORE_SERIAL_LEN 32         /* hex digits of a reserved serial number */
+#define STORE_TEXT_MAX 255          /* bytes of a name, address, reason, transactionID or host */
+#define STORE_LONG_TEXT_MAX 8192    /* bytes of a subject, a cookie or bound attributes */
+#define STORE_CERTIFICATE_MAX 65536 /* bytes of a certificate */
 
 typedef enum {
-    STORE_OK,           /* issue, commit, fail, pend, revoke: done (now, or by the same call before) */
-    STORE_CLAIMED,      /* claim, poll: the caller holds the transaction until the lease ends */
-    STORE_ISSUED,       /* claim, poll: known and issued; the certificate is given again */
-    STORE_PENDING,      /* claim: known and waiting for the CA or an administrator */
-    STORE_BUSY,         /* claim, poll: another worker is at it, come again in wait */
-    STORE_NOCHALLENGE,  /* claim, revoke: no such challenge */
-    STORE_USED,         /* claim: the challenge has no use left */
-    STORE_EXPIRED,      /* claim: the challenge's life time is over */
-    STORE_MISMATCH,     /* claim: refused too often, the challenge is burned */
-    STORE_TXCONFLICT,   /* claim: the transaction key is known with another CSR or challenge */
-    STORE_FULL,         /* issue: cap reached; wait says when the next place is free */
-    STORE_EXISTS,       /* issue: the id is taken by another challenge: make a new one */
-    STORE_FENCED,       /* commit, fail, pend: lease lost to another claim; nothing was changed */
-    STORE_REFUSED,      /* poll: failed for good; see reason */
-    STORE_NOTFOUND      /* poll, find: unknown */
+    STORE_OK,      /* issue, commit, fail, pend, revoke: done (now, or by the same call before) */
+    STORE_CLAIMED, /* claim, poll: the caller holds the transaction until the lease ends */
+    STORE_ISSUED,  /* claim, poll: known and issued; the certificate is given again */
+    STORE_PENDING, /* claim: known and waiting for the CA or an administrator */
+    STORE_BUSY,    /* claim, poll: another worker is at it, come again in wait */
+    STORE_NOCHALLENGE, /* claim, revoke: no such challenge */
+    STORE_USED,        /* claim: the challenge has no use left */
+    STORE_EXPIRED,     /* claim: the challenge's life time is over */
+    STORE_MISMATCH,    /* claim: refused too often, the challenge is burned */
+    STORE_TXCONFLICT,  /* claim: the transaction key is known with another CSR or challenge */
+    STORE_FULL,        /* issue: cap reached; wait says when the next place is free */
+    STORE_EXISTS,      /* issue: the id is taken by another challenge: make a new one */
+    STORE_FENCED,      /* commit, fail, pend: lease lost to another claim; nothing was changed */
+    STORE_REFUSED,     /* poll: failed for good; see reason */
+    STORE_NOTFOUND     /* poll, find: unknown */
 } store_result_e;
 
 /* "claimed" ...: for logs.  Never NULL. */
@@ -59,129 +64,133 @@ const char *store_result_name(store_result_e result);
 
 /* How a store is reached; filled by the glue from the ScepStore* directives.  Lives in pconf. */
 typedef struct store_config_t {
-    const char *url;            /* as written; may hold a user name, never a password */
-    const char *state_directory;/* for sqlite:, absolute, no trailing slash */
-    const char *user;           /* ScepStoreUser; NULL: none */
-    const char *password_file;  /* read in prepare; NULL: none */
-    const char *ca_file;        /* rediss: trust anchors; NULL: the system's */
-    const char *certificate_file, *key_file;    /* rediss: client certificate; NULL: none */
-    apr_interval_time_t connect_timeout;        /* default 300 ms */
-    apr_interval_time_t command_timeout;        /* default 500 ms (redis), 5 s (sqlite busy) when 0 */
-    int connections;            /* the most per child: ThreadsPerChild */
+    const char *url;             /* as written; may hold a user name, never a password */
+    const char *state_directory; /* for sqlite:, absolute, no trailing slash */
+    const char *user;            /* ScepStoreUser; NULL: none */
+    const char *password_file;   /* read in prepare; NULL: none */
+    const char *ca_file;         /* rediss: trust anchors; NULL: the system's */
+    const char *certificate_file, *key_file; /* rediss: client certificate; NULL: none */
+    apr_interval_time_t connect_timeout;     /* default 300 ms */
+    apr_interval_time_t command_timeout;     /* default 500 ms (redis), 5 s (sqlite busy) when 0 */
+    int connections;                         /* the most per child: ThreadsPerChild */
 } store_config_t;
 
 typedef struct store_challenge_t {
-    const char *id;                 /* HMAC of the challenge, STORE_ID_LEN hex; never the challenge */
-    apr_interval_time_t lifetime;   /* > 0 */
-    int uses;                       /* >= 1; 0: unlimited */
-    int attempts;                   /* refusals until it is burned, >= 1; 0: unlimited */
-    const char *caller;             /* who asked for it; "" unknown */
-    const char *template_name;      /* "" any */
-    const char *bound;              /* JSON of what the CSR must be; "" nothing */
-    apr_time_t issued, expires;     /* out: by the store's clock */
+    const char *id;               /* HMAC of the challenge, STORE_ID_LEN hex; never the challenge */
+    apr_interval_time_t lifetime; /* > 0 */
+    int uses;                     /* >= 1; 0: unlimited */
+    int attempts;                 /* refusals until it is burned, >= 1; 0: unlimited */
+    const char *caller;           /* who asked for it; "" unknown */
+    const char *template_name;    /* "" any */
+    const char *bound;            /* JSON of what the CSR must be; "" nothing */
+    apr_time_t issued, expires;   /* out: by the store's clock */
 } store_challenge_t;
 
 typedef struct store_claim_t {
-    const char *tx_key;             /* STORE_ID_LEN hex */
-    const char *poll_key;           /* STORE_ID_LEN hex: the same without the CSR, for CertPoll */
-    const char *csr_digest;         /* STORE_ID_LEN hex */
-    const char *challenge_id[2];    /* candidates by current and previous secret, the first known one
-                                       counts; both NULL: no challenge needed (policy decided that) */
-    const char *nonce;              /* STORE_NONCE_LEN hex, new for each claim, same for its repetition */
+    const char *tx_key;          /* STORE_ID_LEN hex */
+    const char *poll_key;        /* STORE_ID_LEN hex: the same without the CSR, for CertPoll */
+    const char *csr_digest;      /* STORE_ID_LEN hex */
+    const char *challenge_id[2]; /* candidates by current and previous secret, the first known one
+                                    counts; both NULL: no challenge needed (policy decided that) */
+    const char *nonce; /* STORE_NONCE_LEN hex, new for each claim, same for its repetition */
     apr_interval_time_t lease;
     apr_interval_time_t retention;
-    const char *serial;             /* STORE_SERIAL_LEN hex: proposal */
-    apr_time_t not_before;          /* proposal */
-    const char *transaction_id;     /* for find and logs; any bytes without NUL, at most 255 */
-    const char *subject;            /* for find and lists */
+    const char *serial;         /* STORE_SERIAL_LEN hex: proposal */
+    apr_time_t not_before;      /* proposal */
+    const char *transaction_id; /* for find and logs; any bytes without NUL, at most 255 */
+    const char *subject;        /* for find and lists */
     const char *template_name;
-    const char *client;             /* address */
+    const char *client; /* address */
 } store_claim_t;
 
 /* What is known of a transaction; strings "" and times 0 where unknown. */
 typedef struct store_tx_t {
     const char *tx_key;
-    const char *state;              /* "inflight", "pending", "issued", "failed" */
-    apr_int64_t fence;              /* with CLAIMED: hand it to commit, fail, pend */
-    const char *serial;             /* reserved: STORE_SERIAL_LEN hex */
+    const char *state;  /* "inflight", "pending", "issued", "failed" */
+    apr_int64_t fence;  /* with CLAIMED: hand it to commit, fail, pend */
+    const char *serial; /* reserved: STORE_SERIAL_LEN hex */
     apr_time_t not_before;
-    crypt_buf_t certificate;        /* DER; len 0: none */
-    const char *cookie;             /* the CA backend's */
-    apr_interval_time_t wait;       /* BUSY, PENDING: come again in */
-    const char *reason;             /* failed: outcome_t reason */
+    crypt_buf_t certificate;  /* DER; len 0: none */
+    const char *cookie;       /* the CA backend's */
+    apr_interval_time_t wait; /* BUSY, PENDING: come again in */
+    const char *reason;       /* failed: outcome_t reason */
     const char *transaction_id, *subject, *template_name, *client, *csr_digest;
-    const char *challenge_id;       /* the one held or used */
+    const char *challenge_id; /* the one held or used */
     apr_time_t created, updated;
-    store_challenge_t challenge;    /* claim with CLAIMED: caller, template, bound, issued, expires */
+    store_challenge_t challenge; /* claim with CLAIMED: caller, template, bound, issued, expires */
 } store_tx_t;
 
 /* Who is to blame for a failed transaction. */
 typedef enum {
-    STORE_BLAME_NOBODY, /* nothing was signed, not the device's fault: the challenge is free at once */
+    STORE_BLAME_NOBODY, /* nothing was signed, not the device's fault: the challenge is free at once
+                         */
     STORE_BLAME_DEVICE  /* refused: counts an attempt against the challenge, then it is free */
 } store_blame_e;
 
 /* One host's view of its own configuration, to find hosts that differ (store_announce). */
 typedef struct store_host_t {
-    const char *host;               /* name of the host and instance, unique */
-    const char *secret, *ca, *templates;    /* fingerprints, hex */
-    apr_time_t seen;                /* out */
+    const char *host;                    /* name of the host and instance, unique */
+    const char *secret, *ca, *templates; /* fingerprints, hex */
+    apr_time_t seen;                     /* out */
 } store_host_t;
 
 struct store_provider_t {
-    const char *name;               /* URL scheme: "sqlite", "redis", "rediss", "redis+unix" */
+    const char *name; /* URL scheme: "sqlite", "redis", "rediss", "redis+unix" */
 
     /* Parses cfg->url, touches nothing outside the process.  Error text in p, NULL on success. */
     const char *(*create)(store_t **pstore, const store_config_t *cfg, apr_pool_t *p);
 
     /*
      * Once per start and graceful restart, as root, in the parent: reads password and key files,
-     * makes local files owned by uid and gid.  What it opens it closes again.  Error text in p, NULL on success.
-     * A server that is down is no error.
+     * makes local files owned by uid and gid.  What it opens it closes again.  Error text in p,
+     * NULL on success. A server that is down is no error.
      */
     const char *(*prepare)(store_t *store, uid_t uid, gid_t gid, apr_pool_t *p);
 
     /* Sets up this child's pool of connections, opens none.  Torn down with pchild. */
     apr_status_t (*child_init)(store_t *store, apr_pool_t *pchild);
 
-    /* OK (issued, expires set), FULL (*wait set), EXISTS.  cap 0: none.  *outstanding: unexpired, unused
-     * ones after the call.  Also removes a bounded number of expired records. */
-    apr_status_t (*issue)(store_t *store, const char *service, store_challenge_t *challenge, int cap,
-                          store_result_e *result, int *outstanding, apr_interval_time_t *wait,
-                          apr_pool_t *p);
+    /* OK (issued, expires set), FULL (*wait set), EXISTS.  cap 0: none.  *outstanding: unexpired,
+     * unused ones after the call.  Also removes a bounded number of expired records. */
+    apr_status_t (*issue)(store_t *store, const char *service, store_challenge_t *challenge,
+                          int cap, store_result_e *result, int *outstanding,
+                          apr_interval_time_t *wait, apr_pool_t *p);
 
     /*
-     * The one atomic step of an enrollment, in this order: known transaction (ISSUED, PENDING, BUSY;
-     * same nonce: CLAIMED again; lease over or failed: as a new one, but with the reserved serial and
-     * notBefore and fence + 1), then the challenge (NOCHALLENGE, EXPIRED, MISMATCH, USED, BUSY while
-     * another transaction holds its last use and lives), then hold it and make the transaction.
-     * A challenge held by a transaction whose lease is over goes to the new one; that fences the old one.
+     * The one atomic step of an enrollment, in this order: known transaction (ISSUED, PENDING,
+     * BUSY; same nonce: CLAIMED again; lease over or failed: as a new one, but with the reserved
+     * serial and notBefore and fence + 1), then the challenge (NOCHALLENGE, EXPIRED, MISMATCH,
+     * USED, BUSY while another transaction holds its last use and lives), then hold it and make the
+     * transaction. A challenge held by a transaction whose lease is over goes to the new one; that
+     * fences the old one.
      */
     apr_status_t (*claim)(store_t *store, const char *service, const store_claim_t *claim,
                           store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 
     /* The certificate is made: consumes the challenge's use.  OK or FENCED. */
-    apr_status_t (*commit)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                           const crypt_buf_t *certificate, apr_interval_time_t retention,
-                           store_result_e *result, apr_pool_t *p);
+    apr_status_t (*commit)(store_t *store, const char *service, const char *tx_key,
+                           apr_int64_t fence, const crypt_buf_t *certificate,
+                           apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
 
     /* Nothing was issued.  reason: outcome_t reason.  OK or FENCED. */
     apr_status_t (*fail)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                          store_blame_e blame, const char *reason, apr_interval_time_t retention,
                          store_result_e *result, apr_pool_t *p);
 
-    /* Waits for the CA: keeps cookie for any host, ends the lease, keeps the challenge held.  OK or FENCED. */
+    /* Waits for the CA: keeps cookie for any host, ends the lease, keeps the challenge held.  OK or
+     * FENCED. */
     apr_status_t (*pend)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                         const char *cookie, apr_interval_time_t wait, apr_interval_time_t retention,
-                         store_result_e *result, apr_pool_t *p);
+                         const char *cookie, apr_interval_time_t wait,
+                         apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
 
     /*
-     * CertPoll: finds by poll key.  A pending transaction whose wait is over is taken over: CLAIMED with a
-     * new fence and the cookie, to end by commit, fail or pend.  PENDING before that; ISSUED, BUSY, REFUSED, NOTFOUND.
+     * CertPoll: finds by poll key.  A pending transaction whose wait is over is taken over: CLAIMED
+     * with a new fence and the cookie, to end by commit, fail or pend.  PENDING before that;
+     * ISSUED, BUSY, REFUSED, NOTFOUND.
      */
-    apr_status_t (*poll)(store_t *store, const char *service, const char *poll_key, const char *nonce,
-                         apr_interval_time_t lease, store_result_e *result, store_tx_t *tx,
-                         apr_pool_t *p);
+    apr_status_t (*poll)(store_t *store, const char *service, const char *poll_key,
+                         const char *nonce, apr_interval_time_t lease, store_result_e *result,
+                         store_tx_t *tx, apr_pool_t *p);
 
     /* By transaction key.  STORE_OK or NOTFOUND. */
     apr_status_t (*find)(store_t *store, const char *service, const char *tx_key,
@@ -191,12 +200,14 @@ struct store_provider_t {
     apr_status_t (*list)(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                          apr_pool_t *p);
 
-    /* Makes a challenge unusable from now on.  OK or NOCHALLENGE. */
+    /* Makes a challenge unusable from now on, by ending its life time.  OK or NOCHALLENGE. */
     apr_status_t (*revoke)(store_t *store, const char *service, const char *challenge_id,
                            store_result_e *result, apr_pool_t *p);
 
-    /* Removes at most max expired records; *removed set.  Redis expires by itself: cleans its index. */
-    apr_status_t (*sweep)(store_t *store, const char *service, int max, int *removed, apr_pool_t *p);
+    /* Removes at most max expired records; *removed set.  Redis expires by itself: cleans its
+     * index. */
+    apr_status_t (*sweep)(store_t *store, const char *service, int max, int *removed,
+                          apr_pool_t *p);
 
     /* Records this host's fingerprints and gives those of all others seen in the last 24 hours
      * (array of store_host_t*). */
@@ -210,15 +221,18 @@ struct store_provider_t {
 /* Base of every store; create fills it. */
 struct store_t {
     const store_provider_t *provider;
-    const char *display;        /* the URL without credentials, for logs */
+    const char *display; /* the URL without credentials, for logs */
 };
 
-/* The stores of this program, ended by NULL.  A new store is one new file and one line here (store.c). */
+extern const store_provider_t store_sqlite, store_redis, store_rediss, store_redis_unix;
+
+/* The stores of this program, ended by NULL.  A new store is one new file and one line here
+ * (store.c). */
 extern const store_provider_t *const store_builtin[];
 
 /*
- * The slots, called through these: they check the arguments (lengths, hex; a bad one is APR_EINVAL), preset the
- * out-parameters, and answer APR_ENOTIMPL for a slot that a provider lacks.
+ * The slots, called through these: they check the arguments (lengths, hex; a bad one is
+ * APR_EINVAL), preset the out-parameters, and answer APR_ENOTIMPL for a slot that a provider lacks.
  */
 apr_status_t store_child_init(store_t *store, apr_pool_t *pchild);
 apr_status_t store_issue(store_t *store, const char *service, store_challenge_t *challenge, int cap,
@@ -226,17 +240,18 @@ apr_status_t store_issue(store_t *store, const char *service, store_challenge_t 
                          apr_pool_t *p);
 apr_status_t store_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
-apr_status_t store_commit(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                          const crypt_buf_t *certificate, apr_interval_time_t retention,
-                          store_result_e *result, apr_pool_t *p);
+apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
+                          apr_int64_t fence, const crypt_buf_t *certificate,
+                          apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
 apr_status_t store_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
                         store_result_e *result, apr_pool_t *p);
 apr_status_t store_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         const char *cookie, apr_interval_time_t wait, apr_interval_time_t retention,
                         store_result_e *result, apr_pool_t *p);
-apr_status_t store_poll(store_t *store, const char *service, const char *poll_key, const char *nonce,
-                        apr_interval_time_t lease, store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t store_poll(store_t *store, const char *service, const char *poll_key,
+                        const char *nonce, apr_interval_time_t lease, store_result_e *result,
+                        store_tx_t *tx, apr_pool_t *p);
 apr_status_t store_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t store_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
@@ -249,9 +264,21 @@ apr_status_t store_announce(store_t *store, const char *service, const store_hos
 apr_status_t store_health(store_t *store, const char **text, apr_pool_t *p);
 
 /*
+ * Why the last slot called with this pool (or one of the same pool before it) did not answer, for
+ * logs: no credentials, no challenges.  Never NULL; "" when every one answered.
+ */
+const char *store_error(apr_pool_t *p);
+
+/* For stores: records that text (printf) and returns status, so that a slot can end with it. */
+apr_status_t store_set_error(apr_pool_t *p, apr_status_t status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Makes dir (0700, owned by uid and gid where we are root) if it is absent.  Error text in p. */
+const char *store_prepare_directory(const char *dir, uid_t uid, gid_t gid, apr_pool_t *p);
+
+/*
  * Makes the store for cfg->url by its scheme; NULL url is "sqlite:".  lookup finds a provider by
- * scheme (the glue's ap_lookup_provider; NULL: store_builtin).  known: text that lists the schemes for the
- * error message.  Error text in p, NULL on success.
+ * scheme (the glue's ap_lookup_provider; NULL: store_builtin).  Error text in p, NULL on success.
  */
 const char *store_make(store_t **pstore, const store_config_t *cfg,
                        const store_provider_t *(*lookup)(const char *scheme), apr_pool_t *p);

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policy "challenge": the one-time password that NDES calls enrollment challenge.
+ *
+ * The store knows a challenge only as HMAC-SHA-256(secret, service, challenge), so its contents let
+ * nobody enroll. Holding and spending a challenge is the store's atomic claim and commit; what is
+ * decided here is which challenge a request shows, and whether it was made for this template.
+ */
+#include "policy_provider.h"
+#include "policy_secret.h"
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <string.h>
+
+#define SHORT_ID 12        /* digits of the id that log, page and store show */
+#define TRIES 4            /* for a challenge that is taken already */
+#define CHALLENGE_MAX 2048 /* bytes of a presented challenge that are looked at */
+#define FOREVER apr_time_from_sec(100LL * 365 * 24 * 3600)
+#define STORE_RETRY apr_time_from_sec(30)
+#define TEXT_REFUSED "The challenge password cannot be verified. Obtain a new one."
+
+typedef struct challenge_policy_t {
+    const policy_config_t *cfg;
+    const char *file; /* of the secret */
+    policy_secret_t secret;
+} challenge_policy_t;
+
+void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, const char *detail)
+{
+    outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_NOT_FOUND, reason, TEXT_REFUSED, p, "%s",
+                   detail);
+}
+
+/* Pool cleanup: overwrites the secret. */
+static apr_status_t wipe_secret(void *baton)
+{
+    policy_secret_wipe(&((challenge_policy_t *)baton)->secret);
+    return APR_SUCCESS;
+}
+
+/* Pool cleanup: overwrites a challenge. */
+static apr_status_t wipe_text(void *baton)
+{
+    OPENSSL_cleanse(baton, strlen(baton));
+    return APR_SUCCESS;
+}
+
+static const char *challenge_create(void **pinstance, const settings_t *settings,
+                                    const policy_config_t *cfg, apr_pool_t *p)
+{
+    challenge_policy_t *self = apr_pcalloc(p, sizeof(*self));
+
+    (void)settings;
+    self->cfg = cfg;
+    *pinstance = self;
+    return NULL;
+}
+
+/* The secret's file is found here, since directives may still follow when an instance is created.
+ */
+static const char *challenge_prepare(void *instance, uid_t uid, gid_t gid, apr_pool_t *p)
+{
+    challenge_policy_t *self = instance;
+    const policy_config_t *cfg = self->cfg;
+    const char *error = NULL;
+
+    self->file = cfg->secret_file;
+    if (!self->file) {
+        if (!cfg->state_directory)
+            return "needs a challenge secret file or a state directory";
+        self->file = apr_pstrcat(p, cfg->state_directory, "/challenge.key", NULL);
+        if (cfg->secret_may_be_made)
+            error = store_prepare_directory(cfg->state_directory, uid, gid, p);
+    }
+    if (!error && cfg->secret_may_be_made)
+        error = policy_secret_make(self->file, p);
+    if (!error)
+        error = policy_secret_read(&self->secret, self->file, p);
+    if (!error)
+        apr_pool_cleanup_register(p, self, wipe_secret, apr_pool_cleanup_null);
+    return error;
+}
+
+static apr_status_t challenge_child_init(void *instance, apr_pool_t *pchild)
+{
+    apr_pool_cleanup_register(pchild, instance, wipe_secret, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+static const char *challenge_fingerprint(void *instance, apr_pool_t *p)
+{
+    const challenge_policy_t *self = instance;
+    unsigned char mac[32];
+
+    if (self->secret.key[0].len == 0 ||
+        crypt_hmac_sha256(mac, &self->secret.key[0], "fingerprint", "", 0) != APR_SUCCESS)
+        return NULL;
+    return crypt_hex(mac, sizeof(mac), 0, p);
+}
+
+/* The name a challenge is stored under by secret number n; NULL: there is no such secret. */
+static const char *make_id(const challenge_policy_t *self, int n, const char *challenge,
+                           apr_pool_t *p)
+{
+    unsigned char mac[32];
+
+    if (self->secret.key[n].len == 0 ||
+        crypt_hmac_sha256(mac, &self->secret.key[n], self->cfg->service, challenge,
+                          strlen(challenge)) != APR_SUCCESS)
+        return NULL;
+    return crypt_hex(mac, sizeof(mac), 0, p);
+}
+
+/* Upper-case hex of new random bytes, wiped with p; NULL: no random numbers. */
+static char *make_text(int length, apr_pool_t *p)
+{
+    unsigned char bytes[64];
+    char *text;
+
+    if (length < 1 || length > (int)sizeof(bytes) || crypt_random(bytes, length) != APR_SUCCESS)
+        return NULL;
+    text = (char *)crypt_hex(bytes, length, 1, p);
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    apr_pool_cleanup_register(p, text, wipe_text, apr_pool_cleanup_null);
+    return text;
+}
+
+/* Puts a new challenge into the store, again with another text while the one made is taken. */
+static apr_status_t issue(challenge_policy_t *self, store_challenge_t *ch, const char **ptext,
+                          store_result_e *result, int *outstanding, apr_interval_time_t *wait,
+                          apr_pool_t *p)
+{
+    const policy_config_t *cfg = self->cfg;
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    *result = STORE_EXISTS;
+    for (i = 0; i < TRIES && rv == APR_SUCCESS && *result == STORE_EXISTS; i++) {
+        *ptext = make_text(cfg->length, p);
+        ch->id = *ptext ? make_id(self, 0, *ptext, p) : NULL;
+        if (!ch->id)
+            return store_set_error(p, APR_EGENERAL, "no random numbers, or no secret");
+        rv = store_issue(cfg->store, cfg->service, ch, cfg->max, result, outstanding, wait, p);
+    }
+    return rv;
+}
+
+static apr_status_t challenge_generate(void *instance, const policy_mint_t *mint,
+                                       policy_challenge_t **pchallenge, outcome_t *out,
+                                       const log_sink_t *log, apr_pool_t *p)
+{
+    challenge_policy_t *self = instance;
+    const policy_config_t *cfg = self->cfg;
+    store_challenge_t ch = {0};
+    store_result_e result;
+    apr_interval_time_t wait = 0;
+    const char *text = NULL;
+    int outstanding = 0;
+    apr_status_t rv;
+
+    ch.lifetime = cfg->lifetime > 0 ? cfg->lifetime : FOREVER;
+    ch.uses = cfg->uses;
+    ch.attempts = cfg->attempts;
+    ch.caller = apr_pstrndup(p, mint->caller, STORE_TEXT_MAX);
+    ch.template_name = mint->template_name ? mint->template_name : "";
+    ch.bound = "";
+    rv = issue(self, &ch, &text, &result, &outstanding, &wait, p);
+    if (rv != APR_SUCCESS) {
+        log_to(log, LOG_SINK_ERR, SCEPTAG(0210), "service '%s': cannot issue a challenge: %s",
+               cfg->service, store_error(p));
+        outcome_unavailable(out, "store", STORE_RETRY, p, "the store cannot issue: %s",
+                            store_error(p));
+        return rv;
+    }
+    if (result == STORE_FULL) {
+        outcome_unavailable(out, "challenges-full", wait, p,
+                            "%d challenges are outstanding, of at most %d", outstanding, cfg->max);
+        return APR_ENOSPC;
+    }
+    if (result != STORE_OK) {
+        outcome_unavailable(out, "store", 0, p, "unexpected answer of the store: %s",
+                            store_result_name(result));
+        return APR_EGENERAL;
+    }
+    *pchallenge = apr_pcalloc(p, sizeof(**pchallenge));
+    (*pchallenge)->text = text;
+    (*pchallenge)->id = apr_pstrndup(p, ch.id, SHORT_ID);
+    (*pchallenge)->lifetime = cfg->lifetime;
+    (*pchallenge)->uses = cfg->uses;
+    (*pchallenge)->outstanding = outstanding;
+    outcome_success(out);
+    return APR_SUCCESS;
+}
+
+static apr_status_t challenge_reserve(void *instance, const policy_request_t *request,
+                                      store_claim_t *claim, outcome_t *out, apr_pool_t *p)
+{
+    const challenge_policy_t *self = instance;
+
+    if (request->signer)
+        return APR_SUCCESS;
+    if (strlen(request->challenge) > CHALLENGE_MAX) {
+        policy_refuse_challenge(out, "challenge-unknown", p,
+                                "the challenge is longer than any of ours");
+        return APR_EACCES;
+    }
+    claim->challenge_id[0] = make_id(self, 0, request->challenge, p);
+    claim->challenge_id[1] = make_id(self, 1, request->challenge, p);
+    if (!claim->challenge_id[0]) {
+        outcome_unavailable(out, "secret", 0, p, "the challenge secret is not loaded");
+        return APR_EGENERAL;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+                                     const log_sink_t *log, apr_pool_t *p)
+{
+    const challenge_policy_t *self = instance;
+    const store_tx_t *held = &tx->store_tx;
+    const char *id;
+    int i, ours = 0;
+
+    (void)log;
+    if (tx->request->signer)
+        return APR_SUCCESS;
+    for (i = 0; i < 2; i++) {
+        id = make_id(self, i, tx->request->challenge, p);
+        if (id && strlen(held->challenge_id) == STORE_ID_LEN &&
+            CRYPTO_memcmp(id, held->challenge_id, STORE_ID_LEN) == 0)
+            ours = 1;
+    }
+    if (!ours) {
+        policy_refuse_challenge(out, "challenge-unknown", p,
+                                "the transaction holds another challenge");
+        return APR_EACCES;
+    }
+    if (*held->challenge.template_name &&
+        strcmp(held->challenge.template_name, tx->request->template_name) != 0) {
+        policy_refuse_challenge(out, "challenge-template", p,
+                                apr_psprintf(p, "the challenge was made for template %s, not %s",
+                                             held->challenge.template_name,
+                                             tx->request->template_name));
+        return APR_EACCES;
+    }
+    return APR_SUCCESS;
+}
+
+const policy_provider_t policy_challenge = {.name = "challenge",
+                                            .needs_challenge = 1,
+                                            .create = challenge_create,
+                                            .prepare = challenge_prepare,
+                                            .child_init = challenge_child_init,
+                                            .fingerprint = challenge_fingerprint,
+                                            .generate_challenge = challenge_generate,
+                                            .reserve = challenge_reserve,
+                                            .verify = challenge_verify};

@@ -1,0 +1,101 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- claim: prefix, tx_key, poll_key, csr, challenge id, other challenge id, nonce, lease, retention,
+--        serial, not_before, transaction_id, subject, template, client
+-- gives result, wait, transaction, challenge
+local P = ARGV[1]
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function n(x) return string.format('%.0f', x) end
+local function keep(key, ms)
+    if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
+end
+local key, csr, nonce = P .. 'tx:' .. ARGV[2], ARGV[4], ARGV[7]
+local lease = tonumber(ARGV[8])
+local life = math.max(tonumber(ARGV[9]), lease + 60000)
+local needs = ARGV[5] ~= '' or ARGV[6] ~= ''
+
+local function challenge(id)
+    if id == '' then return {} end
+    return redis.call('HGETALL', P .. 'ch:' .. id)
+end
+
+-- A known transaction.
+local tx = redis.call('HMGET', key, 'state', 'csr', 'challenge', 'nonce', 'lease', 'next')
+local state = tx[1]
+if state then
+    local same = tx[3] == ARGV[5] or tx[3] == ARGV[6]
+    if tx[3] == '' then same = not needs end
+    if tx[2] ~= csr or not same then
+        return {'TXCONFLICT', '0', redis.call('HGETALL', key), {}}
+    end
+    local ends = tonumber(tx[5])
+    if state == 'issued' then return {'ISSUED', '0', redis.call('HGETALL', key), {}} end
+    if state == 'pending' then
+        local wait = math.max(0, ends - now, tonumber(tx[6]) - now)
+        return {'PENDING', n(wait), redis.call('HGETALL', key), {}}
+    end
+    if state == 'inflight' and ends > now then
+        if tx[4] == nonce then
+            return {'CLAIMED', '0', redis.call('HGETALL', key), challenge(tx[3])}
+        end
+        return {'BUSY', n(ends - now), redis.call('HGETALL', key), {}}
+    end
+end
+
+-- The challenge, and its holders.
+local id = ''
+if needs then
+    local c
+    for i = 5, 6 do
+        if id == '' and ARGV[i] ~= '' then
+            c = redis.call('HMGET', P .. 'ch:' .. ARGV[i],
+                           'expires', 'attempts', 'bad', 'uses', 'used')
+            if c[1] then id = ARGV[i] end
+        end
+    end
+    if id == '' then return {'NOCHALLENGE', '0', {}, {}} end
+    local attempts, bad = tonumber(c[2]), tonumber(c[3])
+    local uses, used = tonumber(c[4]), tonumber(c[5])
+    if tonumber(c[1]) <= now then return {'EXPIRED', '0', {}, {}} end
+    if attempts > 0 and bad >= attempts then return {'MISMATCH', '0', {}, {}} end
+    if uses > 0 then
+        if used >= uses then return {'USED', '0', {}, {}} end
+        local hold = P .. 'hold:' .. id
+        redis.call('ZREM', hold, ARGV[2])
+        local total = redis.call('ZCARD', hold)
+        local live = redis.call('ZCOUNT', hold, '(' .. n(now), '+inf')
+        if used + live + 1 > uses then
+            local first = redis.call('ZRANGEBYSCORE', hold, '(' .. n(now), '+inf', 'WITHSCORES',
+                                     'LIMIT', 0, 1)
+            return {'BUSY', n(math.min(60000, tonumber(first[2]) - now)), {}, {}}
+        end
+        -- Holders whose lease is over give way, oldest first, and are fenced.
+        local surplus = used + total + 1 - uses
+        if surplus > 0 then
+            for _, other in ipairs(redis.call('ZRANGE', hold, 0, surplus - 1)) do
+                local k = P .. 'tx:' .. other
+                if redis.call('EXISTS', k) == 1 then
+                    redis.call('HINCRBY', k, 'fence', 1)
+                    redis.call('HSET', k, 'lease', '0')
+                end
+                redis.call('ZREM', hold, other)
+            end
+        end
+        keep(P .. 'ch:' .. id, lease + 60000)
+        redis.call('ZADD', hold, n(now + lease), ARGV[2])
+        redis.call('PEXPIRE', hold, redis.call('PTTL', P .. 'ch:' .. id))
+    end
+end
+
+-- Hold it.
+redis.call('HINCRBY', key, 'fence', 1)
+if not state then
+    redis.call('HSET', key, 'csr', csr, 'serial', ARGV[10], 'not_before', ARGV[11],
+               'created', n(now), 'next', '0')
+end
+redis.call('HSET', key, 'state', 'inflight', 'poll', ARGV[3], 'challenge', id, 'nonce', nonce,
+           'lease', n(now + lease), 'transaction_id', ARGV[12], 'subject', ARGV[13],
+           'template', ARGV[14], 'client', ARGV[15], 'cookie', '', 'reason', '', 'updated', n(now))
+keep(key, life)
+redis.call('SET', P .. 'poll:' .. ARGV[3], ARGV[2], 'PX', n(life))
+return {'CLAIMED', '0', redis.call('HGETALL', key), challenge(id)}

@@ -1,0 +1,31 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- commit: prefix, tx_key, fence, certificate, retention; gives result
+local P = ARGV[1]
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function n(x) return string.format('%.0f', x) end
+local function keep(key, ms)
+    if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
+end
+local key, id = P .. 'tx:' .. ARGV[2], ARGV[2]
+local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll')
+local state, ch = tx[1], tx[3]
+if not state or tx[2] ~= ARGV[3] then return {'FENCED'} end
+if state == 'issued' then return {'OK'} end
+if state ~= 'inflight' and state ~= 'pending' then return {'FENCED'} end
+local life = tonumber(ARGV[5])
+redis.call('HSET', key, 'state', 'issued', 'certificate', ARGV[4], 'lease', '0', 'cookie', '',
+           'updated', n(now))
+redis.call('PEXPIRE', key, n(life))
+redis.call('PEXPIRE', P .. 'poll:' .. tx[4], n(life))
+redis.call('ZREM', P .. 'pend', id)
+redis.call('ZREM', P .. 'pendx', id)
+local ckey = P .. 'ch:' .. ch
+if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
+    local used = redis.call('HINCRBY', ckey, 'used', 1)
+    local uses = tonumber(redis.call('HGET', ckey, 'uses'))
+    redis.call('ZREM', P .. 'hold:' .. ch, id)
+    if uses > 0 and used >= uses then redis.call('ZREM', KEYS[1], ch) end
+    keep(ckey, life)
+end
+return {'OK'}

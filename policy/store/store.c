@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store's front door: finds the provider of a URL, and checks the arguments of every slot once,
+ * so that a store may rely on them (lengths, hex, no NULL).
+ */
+#include "store.h"
+#include <apr_file_info.h>
+#include <apr_file_io.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ERROR_KEY "scep-store-error"
+#define SERVICE_MAX 64
+
+const store_provider_t *const store_builtin[] = {&store_sqlite, &store_redis, &store_rediss,
+                                                 &store_redis_unix, NULL};
+
+const char *store_result_name(store_result_e result)
+{
+    static const char *const names[] = {
+        "ok",           "claimed", "issued",  "pending",  "busy",
+        "no-challenge", "used",    "expired", "mismatch", "transaction-conflict",
+        "full",         "exists",  "fenced",  "refused",  "not-found"};
+
+    if ((unsigned)result >= sizeof(names) / sizeof(names[0]))
+        return "unknown";
+    return names[result];
+}
+
+const char *store_error(apr_pool_t *p)
+{
+    void *text = NULL;
+
+    apr_pool_userdata_get(&text, ERROR_KEY, p);
+    return text ? text : "";
+}
+
+apr_status_t store_set_error(apr_pool_t *p, apr_status_t status, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    apr_pool_userdata_setn(apr_pvsprintf(p, format, args), ERROR_KEY, NULL, p);
+    va_end(args);
+    return status;
+}
+
+/* Makes what is missing of dir, as mkdir -p does; only the last one gets the owner. */
+static apr_status_t make_directories(const char *dir, uid_t uid, gid_t gid, apr_pool_t *p)
+{
+    const char *slash = strrchr(dir, '/');
+    struct stat info;
+    apr_status_t rv;
+
+    if (stat(dir, &info) == 0)
+        return S_ISDIR(info.st_mode) ? APR_SUCCESS : APR_ENOTDIR;
+    if (slash && slash != dir) {
+        const char *parent = apr_pstrmemdup(p, dir, slash - dir);
+
+        if (stat(parent, &info) != 0) {
+            rv = apr_dir_make_recursive(parent, APR_FPROT_OS_DEFAULT, p);
+            if (rv != APR_SUCCESS)
+                return rv;
+        }
+    }
+    if (mkdir(dir, 0700) != 0)
+        return errno == EEXIST ? APR_SUCCESS : APR_FROM_OS_ERROR(errno);
+    if (geteuid() == 0 && lchown(dir, uid, gid) != 0)
+        return APR_FROM_OS_ERROR(errno);
+    return APR_SUCCESS;
+}
+
+const char *store_prepare_directory(const char *dir, uid_t uid, gid_t gid, apr_pool_t *p)
+{
+    char message[120];
+    apr_status_t rv = make_directories(dir, uid, gid, p);
+
+    if (rv == APR_SUCCESS)
+        return NULL;
+    return apr_psprintf(p, "cannot make the directory %s: %s", dir,
+                        apr_strerror(rv, message, sizeof(message)));
+}
+
+/* The built-in store of a scheme; NULL: none. */
+static const store_provider_t *lookup_builtin(const char *scheme)
+{
+    int i;
+
+    for (i = 0; store_builtin[i]; i++) {
+        if (strcmp(store_builtin[i]->name, scheme) == 0)
+            return store_builtin[i];
+    }
+    return NULL;
+}
+
+const char *store_make(store_t **pstore, const store_config_t *cfg,
+                       const store_provider_t *(*lookup)(const char *scheme), apr_pool_t *p)
+{
+    const char *url = cfg->url ? cfg->url : "sqlite:";
+    const char *colon = strchr(url, ':');
+    const store_provider_t *provider;
+    store_config_t *copy;
+    const char *known = "";
+    char *scheme;
+    int i;
+
+    *pstore = NULL;
+    for (i = 0; store_builtin[i]; i++)
+        known = apr_pstrcat(p, known, i ? ", " : "", store_builtin[i]->name, ":", NULL);
+    if (!colon || colon == url)
+        return apr_psprintf(p, "the store's URL has no scheme (known: %s)", known);
+    scheme = apr_pstrmemdup(p, url, colon - url);
+    for (i = 0; scheme[i]; i++)
+        scheme[i] = (char)apr_tolower(scheme[i]);
+    provider = lookup ? lookup(scheme) : lookup_builtin(scheme);
+    if (!provider || !provider->create)
+        return apr_psprintf(p, "unknown store '%s:' (known: %s)", scheme, known);
+    copy = apr_pmemdup(p, cfg, sizeof(*cfg));
+    copy->url = url;
+    return provider->create(pstore, copy, p);
+}
+
+/* Whether text is len lower-case hex digits. */
+static int is_hex(const char *text, apr_size_t len)
+{
+    apr_size_t i;
+
+    if (!text)
+        return 0;
+    for (i = 0; i < len; i++) {
+        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'a' && text[i] <= 'f'))
+            return 0;
+    }
+    return text[len] == '\0';
+}
+
+/* Whether text is there and has at most max bytes. */
+static int is_text(const char *text, apr_size_t max)
+{
+    return text && strnlen(text, max + 1) <= max;
+}
+
+/* Whether text may be a part of a Redis key with a hash tag: letters, digits, dot, dash,
+ * underscore. */
+static int is_service(const char *text)
+{
+    const char *c;
+
+    if (!is_text(text, SERVICE_MAX) || !*text)
+        return 0;
+    for (c = text; *c; c++) {
+        if (!apr_isalnum(*c) && !strchr("._-", *c))
+            return 0;
+    }
+    return 1;
+}
+
+/* Sets every string of tx to "" and everything else to nothing. */
+static void clear_tx(store_tx_t *tx)
+{
+    memset(tx, 0, sizeof(*tx));
+    tx->tx_key = tx->state = tx->serial = tx->cookie = tx->reason = "";
+    tx->transaction_id = tx->subject = tx->template_name = tx->client = "";
+    tx->csr_digest = tx->challenge_id = "";
+    tx->challenge.id = tx->challenge.caller = tx->challenge.template_name = "";
+    tx->challenge.bound = "";
+}
+
+/* The status of a slot's call; where it is not known what happened, the result says no. */
+static apr_status_t answer(apr_status_t rv, store_result_e *result, store_result_e no)
+{
+    if (rv != APR_SUCCESS)
+        *result = no;
+    return rv;
+}
+
+/* The status of a call with bad arguments. */
+static apr_status_t invalid(apr_pool_t *p, const char *slot)
+{
+    return store_set_error(p, APR_EINVAL, "bad argument for the store's %s", slot);
+}
+
+apr_status_t store_child_init(store_t *store, apr_pool_t *pchild)
+{
+    if (!store->provider->child_init)
+        return APR_SUCCESS;
+    return store->provider->child_init(store, pchild);
+}
+
+apr_status_t store_issue(store_t *store, const char *service, store_challenge_t *challenge, int cap,
+                         store_result_e *result, int *outstanding, apr_interval_time_t *wait,
+                         apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    *outstanding = 0;
+    *wait = 0;
+    challenge->issued = challenge->expires = 0;
+    if (!store->provider->issue)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(challenge->id, STORE_ID_LEN) || challenge->lifetime <= 0 ||
+        challenge->uses < 0 || challenge->attempts < 0 || cap < 0 ||
+        !is_text(challenge->caller, STORE_TEXT_MAX) ||
+        !is_text(challenge->template_name, STORE_TEXT_MAX) ||
+        !is_text(challenge->bound, STORE_LONG_TEXT_MAX))
+        return invalid(p, "issue");
+    return answer(
+        store->provider->issue(store, service, challenge, cap, result, outstanding, wait, p),
+        result, STORE_NOTFOUND);
+}
+
+/* Whether every field of a claim can be kept. */
+static int claim_is_valid(const store_claim_t *c)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (c->challenge_id[i] && !is_hex(c->challenge_id[i], STORE_ID_LEN))
+            return 0;
+    }
+    return is_hex(c->tx_key, STORE_ID_LEN) && is_hex(c->poll_key, STORE_ID_LEN) &&
+           is_hex(c->csr_digest, STORE_ID_LEN) && is_hex(c->nonce, STORE_NONCE_LEN) &&
+           is_hex(c->serial, STORE_SERIAL_LEN) && c->lease > 0 && c->retention > 0 &&
+           c->not_before >= 0 && is_text(c->transaction_id, STORE_TEXT_MAX) &&
+           is_text(c->subject, STORE_LONG_TEXT_MAX) && is_text(c->template_name, STORE_TEXT_MAX) &&
+           is_text(c->client, STORE_TEXT_MAX);
+}
+
+apr_status_t store_claim(store_t *store, const char *service, const store_claim_t *claim,
+                         store_result_e *result, store_tx_t *tx, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    clear_tx(tx);
+    if (!store->provider->claim)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !claim_is_valid(claim))
+        return invalid(p, "claim");
+    return answer(store->provider->claim(store, service, claim, result, tx, p), result,
+                  STORE_NOTFOUND);
+}
+
+apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
+                          apr_int64_t fence, const crypt_buf_t *certificate,
+                          apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_FENCED;
+    if (!store->provider->commit)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || retention <= 0 ||
+        !certificate || !certificate->data || certificate->len == 0 ||
+        certificate->len > STORE_CERTIFICATE_MAX)
+        return invalid(p, "commit");
+    return answer(
+        store->provider->commit(store, service, tx_key, fence, certificate, retention, result, p),
+        result, STORE_FENCED);
+}
+
+apr_status_t store_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
+                        store_blame_e blame, const char *reason, apr_interval_time_t retention,
+                        store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_FENCED;
+    if (!store->provider->fail)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || retention <= 0 ||
+        !is_text(reason, STORE_TEXT_MAX))
+        return invalid(p, "fail");
+    return answer(
+        store->provider->fail(store, service, tx_key, fence, blame, reason, retention, result, p),
+        result, STORE_FENCED);
+}
+
+apr_status_t store_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
+                        const char *cookie, apr_interval_time_t wait, apr_interval_time_t retention,
+                        store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_FENCED;
+    if (!store->provider->pend)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || wait < 0 ||
+        retention <= 0 || !is_text(cookie, STORE_LONG_TEXT_MAX))
+        return invalid(p, "pend");
+    return answer(
+        store->provider->pend(store, service, tx_key, fence, cookie, wait, retention, result, p),
+        result, STORE_FENCED);
+}
+
+apr_status_t store_poll(store_t *store, const char *service, const char *poll_key,
+                        const char *nonce, apr_interval_time_t lease, store_result_e *result,
+                        store_tx_t *tx, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    clear_tx(tx);
+    if (!store->provider->poll)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(poll_key, STORE_ID_LEN) ||
+        !is_hex(nonce, STORE_NONCE_LEN) || lease <= 0)
+        return invalid(p, "poll");
+    return answer(store->provider->poll(store, service, poll_key, nonce, lease, result, tx, p),
+                  result, STORE_NOTFOUND);
+}
+
+apr_status_t store_find(store_t *store, const char *service, const char *tx_key,
+                        store_result_e *result, store_tx_t *tx, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    clear_tx(tx);
+    if (!store->provider->find)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN))
+        return invalid(p, "find");
+    return answer(store->provider->find(store, service, tx_key, result, tx, p), result,
+                  STORE_NOTFOUND);
+}
+
+apr_status_t store_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
+                        apr_pool_t *p)
+{
+    *ptxs = apr_array_make(p, 8, sizeof(store_tx_t *));
+    if (!store->provider->list)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || max < 1)
+        return invalid(p, "list");
+    return store->provider->list(store, service, max, ptxs, p);
+}
+
+apr_status_t store_revoke(store_t *store, const char *service, const char *challenge_id,
+                          store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_NOCHALLENGE;
+    if (!store->provider->revoke)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(challenge_id, STORE_ID_LEN))
+        return invalid(p, "revoke");
+    return answer(store->provider->revoke(store, service, challenge_id, result, p), result,
+                  STORE_NOCHALLENGE);
+}
+
+apr_status_t store_sweep(store_t *store, const char *service, int max, int *removed, apr_pool_t *p)
+{
+    *removed = 0;
+    if (!store->provider->sweep)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || max < 1)
+        return invalid(p, "sweep");
+    return store->provider->sweep(store, service, max, removed, p);
+}
+
+/* Whether a fingerprint is hex, or empty, and can be told from its neighbors. */
+static int is_fingerprint(const char *text)
+{
+    return is_text(text, STORE_ID_LEN) && is_hex(text, strlen(text));
+}
+
+apr_status_t store_announce(store_t *store, const char *service, const store_host_t *self,
+                            apr_array_header_t **pothers, apr_pool_t *p)
+{
+    *pothers = apr_array_make(p, 4, sizeof(store_host_t *));
+    if (!store->provider->announce)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_text(self->host, STORE_TEXT_MAX) || !*self->host ||
+        !is_fingerprint(self->secret) || !is_fingerprint(self->ca) ||
+        !is_fingerprint(self->templates))
+        return invalid(p, "announce");
+    return store->provider->announce(store, service, self, pothers, p);
+}
+
+apr_status_t store_health(store_t *store, const char **text, apr_pool_t *p)
+{
+    apr_status_t rv;
+
+    *text = "";
+    if (!store->provider->health)
+        return APR_ENOTIMPL;
+    rv = store->provider->health(store, text, p);
+    if (rv != APR_SUCCESS && !**text)
+        *text = store_error(p);
+    return rv;
+}

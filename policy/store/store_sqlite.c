@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The embedded store: one SQLite file that the processes of one host share (store.h).
+ *
+ * Every slot is one transaction on one connection.  The clock is the host's.  What the tables and
+ * statements are: store_sqlite_db.c, store_sqlite_sql.h; the life of a transaction:
+ * store_sqlite_tx.c.
+ */
+#include "store_sqlite.h"
+#include <apr_strings.h>
+#include <string.h>
+
+#define BUSY_TIMEOUT apr_time_from_sec(5)
+#define TOMBSTONE_MS \
+    (24 * 3600 * 1000LL)        /* how long an expired challenge is told from an unknown one */
+#define REPEAT_MS (60 * 1000LL) /* an issue may be repeated for this long */
+#define HOST_MS (24 * 3600 * 1000LL)
+#define SWEEP_ON_ISSUE 50
+#define CLOSE_ON_ISSUE 200
+
+/* How many challenges count for the cap. */
+static apr_int64_t count_open(sqlite_call_t *c)
+{
+    apr_int64_t open = 0;
+
+    if (db_query(c->db, SQL_CHALLENGE_COUNT, "t", c->service) == 1) {
+        open = db_integer(c->db, SQL_CHALLENGE_COUNT, 0);
+        db_reset(c->db, SQL_CHALLENGE_COUNT);
+    }
+    return open;
+}
+
+/* Stops counting expired challenges, a batch or, where the cap needs it, more; how many still
+ * count. */
+static apr_int64_t close_expired(sqlite_call_t *c, int cap)
+{
+    apr_int64_t open;
+    int closed;
+
+    do {
+        closed = 0;
+        if (db_query(c->db, SQL_CHALLENGE_CLOSE, "tii", c->service, c->now,
+                     (apr_int64_t)CLOSE_ON_ISSUE) == 0)
+            closed = db_changes(c->db);
+        open = count_open(c);
+    } while (cap > 0 && open >= cap && closed == CLOSE_ON_ISSUE);
+    return open;
+}
+
+/* Whether the row is what an earlier call of the same issue made. */
+static int is_repeat(sqlite_call_t *c, const sqlite_challenge_row_t *row,
+                     const store_challenge_t *ch)
+{
+    const store_challenge_t *old = &row->challenge;
+
+    return row->used == 0 && row->bad == 0 && row->expires > c->now &&
+           apr_time_as_msec(old->issued) > c->now - REPEAT_MS && old->uses == ch->uses &&
+           old->attempts == ch->attempts &&
+           old->lifetime == sqlite_from_ms(sqlite_to_ms(ch->lifetime)) &&
+           strcmp(old->caller, ch->caller) == 0 &&
+           strcmp(old->template_name, ch->template_name) == 0 && strcmp(old->bound, ch->bound) == 0;
+}
+
+/* Inserts a challenge. */
+static void insert_challenge(sqlite_call_t *c, store_challenge_t *ch)
+{
+    apr_int64_t expires = c->now + sqlite_to_ms(ch->lifetime);
+
+    ch->issued = sqlite_from_ms(c->now);
+    ch->expires = sqlite_from_ms(expires);
+    db_query(c->db, SQL_CHALLENGE_DROP, "tt", c->service, ch->id);
+    db_query(c->db, SQL_CHALLENGE_INSERT, "ttiiiiiittt", c->service, ch->id, c->now, expires,
+             expires + TOMBSTONE_MS, sqlite_to_ms(ch->lifetime), (apr_int64_t)ch->uses,
+             (apr_int64_t)ch->attempts, ch->caller, ch->template_name, ch->bound);
+}
+
+static apr_status_t sqlite_issue(store_t *store, const char *service, store_challenge_t *ch,
+                                 int cap, store_result_e *result, int *outstanding,
+                                 apr_interval_time_t *wait, apr_pool_t *p)
+{
+    sqlite_challenge_row_t old;
+    apr_int64_t open;
+    sqlite_call_t c;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    sqlite_remove_expired(&c, SWEEP_ON_ISSUE);
+    open = close_expired(&c, cap);
+    *result = STORE_OK;
+    if (sqlite_get_challenge(&c, ch->id, &old)) {
+        if (is_repeat(&c, &old, ch)) {
+            ch->issued = old.challenge.issued;
+            ch->expires = old.challenge.expires;
+        }
+        else
+            *result = STORE_EXISTS;
+    }
+    else if (cap > 0 && open >= cap) {
+        *result = STORE_FULL;
+        if (db_query(c.db, SQL_CHALLENGE_NEXT, "t", service) == 1) {
+            *wait =
+                sqlite_from_ms(sqlite_later(1, db_integer(c.db, SQL_CHALLENGE_NEXT, 0) - c.now));
+            db_reset(c.db, SQL_CHALLENGE_NEXT);
+        }
+    }
+    else
+        insert_challenge(&c, ch);
+    *outstanding = (int)count_open(&c);
+    return sqlite_call_end(&c);
+}
+
+static apr_status_t sqlite_find(store_t *store, const char *service, const char *tx_key,
+                                store_result_e *result, store_tx_t *tx, apr_pool_t *p)
+{
+    sqlite_tx_row_t row;
+    sqlite_call_t c;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 0, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (sqlite_get_tx(&c, tx_key, &row)) {
+        *tx = row.tx;
+        *result = STORE_OK;
+    }
+    return sqlite_call_end(&c);
+}
+
+static apr_status_t sqlite_list(store_t *store, const char *service, int max,
+                                apr_array_header_t **ptxs, apr_pool_t *p)
+{
+    sqlite_tx_row_t *row;
+    sqlite_call_t c;
+    int more;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 0, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    for (more = db_query(c.db, SQL_TX_LIST, "tii", service, c.now, (apr_int64_t)max); more == 1;
+         more = db_next(c.db, SQL_TX_LIST)) {
+        row = apr_palloc(p, sizeof(*row));
+        sqlite_read_tx(&c, SQL_TX_LIST, row);
+        row->tx.wait = sqlite_from_ms(sqlite_later(0, row->next - c.now));
+        APR_ARRAY_PUSH(*ptxs, store_tx_t *) = &row->tx;
+    }
+    return sqlite_call_end(&c);
+}
+
+static apr_status_t sqlite_revoke(store_t *store, const char *service, const char *challenge_id,
+                                  store_result_e *result, apr_pool_t *p)
+{
+    sqlite_challenge_row_t row;
+    sqlite_call_t c;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (sqlite_get_challenge(&c, challenge_id, &row)) {
+        db_query(c.db, SQL_CHALLENGE_REVOKE, "tti", service, challenge_id, c.now);
+        *result = STORE_OK;
+    }
+    return sqlite_call_end(&c);
+}
+
+static apr_status_t sqlite_sweep(store_t *store, const char *service, int max, int *removed,
+                                 apr_pool_t *p)
+{
+    sqlite_call_t c;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    *removed = sqlite_remove_expired(&c, max);
+    db_query(c.db, SQL_CHALLENGE_CLOSE, "tii", service, c.now, (apr_int64_t)max);
+    db_query(c.db, SQL_HOST_SWEEP, "ti", service, c.now - HOST_MS);
+    return sqlite_call_end(&c);
+}
+
+static apr_status_t sqlite_announce(store_t *store, const char *service, const store_host_t *self,
+                                    apr_array_header_t **pothers, apr_pool_t *p)
+{
+    store_host_t *host;
+    sqlite_call_t c;
+    int more;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    db_query(c.db, SQL_HOST_PUT, "ttttti", service, self->host, self->secret, self->ca,
+             self->templates, c.now);
+    for (more = db_query(c.db, SQL_HOST_LIST, "tti", service, self->host, c.now - HOST_MS);
+         more == 1; more = db_next(c.db, SQL_HOST_LIST)) {
+        host = apr_palloc(p, sizeof(*host));
+        host->host = db_text(c.db, SQL_HOST_LIST, 0, p);
+        host->secret = db_text(c.db, SQL_HOST_LIST, 1, p);
+        host->ca = db_text(c.db, SQL_HOST_LIST, 2, p);
+        host->templates = db_text(c.db, SQL_HOST_LIST, 3, p);
+        host->seen = sqlite_from_ms(db_integer(c.db, SQL_HOST_LIST, 4));
+        APR_ARRAY_PUSH(*pothers, store_host_t *) = host;
+    }
+    return sqlite_call_end(&c);
+}
+
+static apr_status_t sqlite_health(store_t *store, const char **text, apr_pool_t *p)
+{
+    sqlite_call_t c;
+    apr_status_t rv = sqlite_call_begin(&c, store, "", 1, p);
+
+    if (rv == APR_SUCCESS) {
+        db_query(c.db, SQL_HEALTH, "i", c.now);
+        rv = sqlite_call_end(&c);
+    }
+    if (rv != APR_SUCCESS)
+        *text = store_error(p);
+    return rv;
+}
+
+static apr_status_t sqlite_child_init(store_t *store, apr_pool_t *pchild)
+{
+    return db_pool_init(&((sqlite_store_t *)store)->pool, pchild);
+}
+
+static const char *sqlite_prepare(store_t *store, uid_t uid, gid_t gid, apr_pool_t *p)
+{
+    sqlite_store_t *self = (sqlite_store_t *)store;
+    const char *slash = strrchr(self->pool.file, '/');
+    const char *error = NULL;
+
+    if (slash != self->pool.file)
+        error = store_prepare_directory(apr_pstrmemdup(p, self->pool.file, slash - self->pool.file),
+                                        uid, gid, p);
+    if (!error)
+        error = db_prepare(self->pool.file, self->pool.busy_timeout, uid, gid, p);
+    return error;
+}
+
+static const char *sqlite_create(store_t **pstore, const store_config_t *cfg, apr_pool_t *p)
+{
+    sqlite_store_t *self = apr_pcalloc(p, sizeof(*self));
+    const char *path = strchr(cfg->url, ':') + 1;
+
+    if (!*path) {
+        if (!cfg->state_directory || *cfg->state_directory != '/')
+            return "sqlite: needs a state directory, or the path of a file (sqlite:/path)";
+        path = apr_pstrcat(p, cfg->state_directory, "/scep.sqlite", NULL);
+    }
+    else if (*path != '/' || strncmp(path, "//", 2) == 0 || path[strlen(path) - 1] == '/')
+        return apr_psprintf(p, "'%s' is not sqlite: or sqlite:/absolute/path", cfg->url);
+    self->base.provider = &store_sqlite;
+    self->base.display = apr_pstrcat(p, "sqlite:", path, NULL);
+    self->cfg = cfg;
+    self->pool.file = path;
+    self->pool.busy_timeout = cfg->command_timeout > 0 ? cfg->command_timeout : BUSY_TIMEOUT;
+    *pstore = &self->base;
+    return NULL;
+}
+
+const store_provider_t store_sqlite = {.name = "sqlite",
+                                       .create = sqlite_create,
+                                       .prepare = sqlite_prepare,
+                                       .child_init = sqlite_child_init,
+                                       .issue = sqlite_issue,
+                                       .claim = sqlite_claim,
+                                       .commit = sqlite_commit,
+                                       .fail = sqlite_fail,
+                                       .pend = sqlite_pend,
+                                       .poll = sqlite_poll,
+                                       .find = sqlite_find,
+                                       .list = sqlite_list,
+                                       .revoke = sqlite_revoke,
+                                       .sweep = sqlite_sweep,
+                                       .announce = sqlite_announce,
+                                       .health = sqlite_health};

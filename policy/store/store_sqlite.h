@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the SQLite store share: a slot's call, the rows, and the transaction's slots.
+ */
+#ifndef STORE_SQLITE_H
+#define STORE_SQLITE_H
+
+#include "store.h"
+#include "store_sqlite_db.h"
+
+typedef struct sqlite_store_t {
+    store_t base;
+    const store_config_t *cfg;
+    db_pool_t pool;
+} sqlite_store_t;
+
+/* One slot's call: what all its steps need. */
+typedef struct sqlite_call_t {
+    sqlite_store_t *store;
+    db_t *db;
+    const char *service;
+    apr_int64_t now; /* milliseconds */
+    apr_pool_t *p;
+} sqlite_call_t;
+
+/* A row of tx. */
+typedef struct sqlite_tx_row_t {
+    store_tx_t tx;
+    apr_int64_t lease, next;
+    const char *nonce;
+} sqlite_tx_row_t;
+
+/* A row of challenge. */
+typedef struct sqlite_challenge_row_t {
+    store_challenge_t challenge;
+    apr_int64_t expires;
+    int used, bad;
+} sqlite_challenge_row_t;
+
+/* A span in whole milliseconds, at least one; the time or span of milliseconds; the greater of two.
+ */
+apr_int64_t sqlite_to_ms(apr_interval_time_t span);
+apr_time_t sqlite_from_ms(apr_int64_t ms);
+apr_int64_t sqlite_later(apr_int64_t a, apr_int64_t b);
+
+/* Starts and ends a slot's transaction. */
+apr_status_t sqlite_call_begin(sqlite_call_t *c, store_t *store, const char *service, int writes,
+                               apr_pool_t *p);
+apr_status_t sqlite_call_end(sqlite_call_t *c);
+
+/* Reads a transaction by a statement that was just run to a row. */
+void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row);
+
+/* Find a row by its key: whether there is one. */
+int sqlite_get_tx(sqlite_call_t *c, const char *tx_key, sqlite_tx_row_t *row);
+int sqlite_get_challenge(sqlite_call_t *c, const char *id, sqlite_challenge_row_t *row);
+
+/* Removes up to max expired rows; how many. */
+int sqlite_remove_expired(sqlite_call_t *c, apr_int64_t max);
+
+/* Slots of store_provider_t, see store.h. */
+apr_status_t sqlite_claim(store_t *store, const char *service, const store_claim_t *claim,
+                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_key,
+                           apr_int64_t fence, const crypt_buf_t *certificate,
+                           apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
+apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
+                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
+                         store_result_e *result, apr_pool_t *p);
+apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
+                         const char *cookie, apr_interval_time_t wait,
+                         apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
+apr_status_t sqlite_poll(store_t *store, const char *service, const char *poll_key,
+                         const char *nonce, apr_interval_time_t lease, store_result_e *result,
+                         store_tx_t *tx, apr_pool_t *p);
+
+#endif /* STORE_SQLITE_H */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SQLite store's statements: SQL(NAME, text), included with SQL defined.  Times are
+ * milliseconds.
+ *
+ * A challenge is open while it counts for the cap: unused, not burned, not known to be expired;
+ * triggers of the schema keep the number of open ones.  A transaction holds its challenge from
+ * claim to commit or fail.  keep is when a row may be removed.
+ * INDEXED BY stands where the planner would rather walk tx_keep, which is all of a service's rows.
+ */
+SQL(BEGIN_WRITE, "BEGIN IMMEDIATE")
+SQL(BEGIN_READ, "BEGIN DEFERRED")
+SQL(COMMIT, "COMMIT")
+SQL(ROLLBACK, "ROLLBACK")
+
+SQL(CHALLENGE_GET,
+    "SELECT issued, expires, lifetime, uses, used, attempts, bad, caller, template, bound"
+    " FROM challenge WHERE service=?1 AND id=?2 AND keep>?3")
+SQL(CHALLENGE_INSERT,
+    "INSERT INTO challenge(service, id, issued, expires, keep, lifetime, uses, used,"
+    " attempts, bad, caller, template, bound, open)"
+    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, ?9, ?10, ?11, 1)")
+SQL(CHALLENGE_DROP, "DELETE FROM challenge WHERE service=?1 AND id=?2")
+SQL(CHALLENGE_USE,
+    "UPDATE challenge SET used=used+1, keep=max(keep, ?3),"
+    " open=CASE WHEN uses>0 AND used+1>=uses THEN 0 ELSE open END WHERE service=?1 AND id=?2")
+SQL(CHALLENGE_BLAME, "UPDATE challenge SET bad=bad+1, keep=max(keep, ?3),"
+                     " open=CASE WHEN attempts>0 AND bad+1>=attempts THEN 0 ELSE open END"
+                     " WHERE service=?1 AND id=?2")
+SQL(CHALLENGE_KEEP, "UPDATE challenge SET keep=?3 WHERE service=?1 AND id=?2 AND keep<?3")
+SQL(CHALLENGE_REVOKE,
+    "UPDATE challenge SET expires=min(expires, ?3), open=0 WHERE service=?1 AND id=?2")
+SQL(CHALLENGE_CLOSE,
+    "UPDATE challenge SET open=0 WHERE rowid IN"
+    " (SELECT rowid FROM challenge WHERE service=?1 AND open=1 AND expires<=?2 LIMIT ?3)")
+SQL(CHALLENGE_COUNT, "SELECT open FROM open_count WHERE service=?1")
+SQL(CHALLENGE_NEXT, "SELECT min(expires) FROM challenge WHERE service=?1 AND open=1")
+SQL(CHALLENGE_SWEEP,
+    "DELETE FROM challenge WHERE rowid IN"
+    " (SELECT rowid FROM challenge WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")
+
+#define TX_COLUMNS                                                                                \
+    "SELECT tx_key, state, fence, serial, not_before, certificate, cookie, reason,"               \
+    " transaction_id, subject, template, client, csr, challenge, created, updated, lease, nonce," \
+    " next FROM tx "
+
+SQL(TX_GET, TX_COLUMNS "WHERE service=?1 AND tx_key=?2 AND keep>?3")
+SQL(TX_POLL, TX_COLUMNS "INDEXED BY tx_poll WHERE service=?1 AND poll_key=?2 AND keep>?3 ORDER BY "
+                        "claimed DESC, rowid DESC"
+                        " LIMIT 1")
+SQL(TX_LIST, TX_COLUMNS "INDEXED BY tx_pending WHERE service=?1 AND state='pending' AND keep>?2 "
+                        "ORDER BY created, rowid LIMIT ?3")
+SQL(TX_INSERT,
+    "INSERT OR REPLACE INTO tx(service, tx_key, poll_key, csr, challenge, holds, state, nonce,"
+    " lease, fence, serial, not_before, transaction_id, subject, template, client, created,"
+    " updated, claimed, keep)"
+    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 'inflight', ?7, ?8, 1, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15,"
+    " ?15, ?16)")
+SQL(TX_AGAIN,
+    "UPDATE tx SET poll_key=?3, challenge=?4, holds=?5, state='inflight', nonce=?6, lease=?7,"
+    " fence=fence+1, transaction_id=?8, subject=?9, template=?10, client=?11, cookie='',"
+    " reason='', updated=?12, claimed=?12, keep=max(keep, ?13) WHERE service=?1 AND tx_key=?2")
+SQL(TX_ISSUED,
+    "UPDATE tx SET state='issued', certificate=?3, lease=0, holds=0, cookie='', updated=?4, keep=?5"
+    " WHERE service=?1 AND tx_key=?2")
+SQL(TX_FAILED,
+    "UPDATE tx SET state='failed', reason=?3, lease=0, holds=0, cookie='', updated=?4, keep=?5"
+    " WHERE service=?1 AND tx_key=?2")
+SQL(TX_PENDING, "UPDATE tx SET state='pending', cookie=?3, next=?4, lease=0, updated=?5, keep=?6"
+                " WHERE service=?1 AND tx_key=?2")
+SQL(TX_TAKE, "UPDATE tx SET nonce=?3, lease=?4, fence=fence+1, updated=?5, keep=max(keep, ?6)"
+             " WHERE service=?1 AND tx_key=?2")
+SQL(TX_EVICT, "UPDATE tx SET holds=0, lease=0, fence=fence+1 WHERE service=?1 AND tx_key=?2")
+SQL(TX_HOLDERS,
+    "SELECT tx_key, state, lease FROM tx INDEXED BY tx_holders WHERE service=?1 AND challenge=?2"
+    " AND holds=1 AND tx_key<>?3 AND keep>?4 ORDER BY lease")
+SQL(TX_SWEEP, "DELETE FROM tx WHERE rowid IN"
+              " (SELECT rowid FROM tx WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")
+
+SQL(HOST_PUT, "INSERT OR REPLACE INTO host(service, host, secret, ca, templates, seen)"
+              " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")
+SQL(HOST_LIST,
+    "SELECT host, secret, ca, templates, seen FROM host WHERE service=?1 AND host<>?2 AND seen>?3"
+    " ORDER BY host")
+SQL(HOST_SWEEP, "DELETE FROM host WHERE service=?1 AND seen<=?2")
+SQL(HEALTH, "INSERT OR REPLACE INTO health(id, seen) VALUES(1, ?1)")
