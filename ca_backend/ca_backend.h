@@ -2,13 +2,13 @@
 /*
  * CA backends: who signs.
  *
- * A backend gets a CSR that policy allowed (it cannot be called without the grant) and answers with one of
- * four results.  What all backends share stands in ca_backend.c: the deadline, and the checks on every
- * answer (leaf chosen by key, chain, not a CA, validity, reserved serial where the backend honours it), so a backend
- * can stay dumb.
+ * A backend gets a CSR that policy allowed (it cannot be called without the grant) and answers
+ * with one of four results.  What all backends share stands in ca_backend.c: the deadline, and the
+ * checks on every answer (leaf chosen by key, chain, not a CA, validity, reserved serial where the
+ * backend honors it), so a backend can stay dumb.
  *
- * Thread rule: an instance is read-only after child_init and shared by all threads; submit and poll may
- * block until the deadline, not longer.  Everything returned lives in the call's pool.
+ * Thread rule: an instance is read-only after child_init and shared by all threads; submit and poll
+ * may block until the deadline, not longer.  Everything returned lives in the call's pool.
  */
 #ifndef CA_BACKEND_H
 #define CA_BACKEND_H
@@ -32,11 +32,11 @@ typedef enum {
 
 typedef struct ca_answer_t {
     ca_result_e result;
-    X509 *leaf;                     /* owned by the pool; submit of a backend may leave it NULL and fill certs only */
-    STACK_OF(X509) *certs;          /* everything the CA sent, any order; owned by the pool; NULL: none */
-    const char *cookie;             /* at most 255 printable characters; kept in the store, any host polls with it */
+    X509 *leaf;                     /* owned by the pool; a backend may fill certs only */
+    STACK_OF(X509) *certs;          /* all the CA sent, any order; owned by the pool; NULL: none */
+    const char *cookie;             /* at most 255 printable characters; any host polls with it */
     apr_interval_time_t retry_after;
-    int unknown;                    /* with RETRY: the CA may have signed all the same (answer lost) */
+    int unknown;                    /* with RETRY: the CA may have signed all the same */
     outcome_t outcome;
 } ca_answer_t;
 
@@ -44,7 +44,7 @@ typedef struct ca_answer_t {
 typedef struct ca_request_t {
     const grant_t *grant;
     const csr_t *csr;
-    const ca_template_t *template;  /* by the grant's template name; the default template if none of that name */
+    const ca_template_t *template;  /* by the grant's template name, else the default's */
     const char *template_name;      /* what the CA calls it */
     apr_time_t deadline;
 } ca_request_t;
@@ -57,7 +57,8 @@ typedef struct ca_config_t {
     apr_interval_time_t not_before_skew;
 } ca_config_t;
 
-#define CA_CAP_SERIAL           1   /* honours the grant's serial and notBefore: repeating is safe */
+#define CA_CAP_SERIAL           1   /* honors the grant's serial and notBefore: repeating is safe,
+                                     * and signs by a certificate of its chain itself */
 #define CA_CAP_PENDING          2
 #define CA_CAP_REWRITES_SUBJECT 4
 
@@ -66,8 +67,8 @@ struct ca_provider_t {
     const settings_key_t *keys;     /* of ScepCABackend NAME key=value */
     int capabilities;               /* CA_CAP_* */
 
-    /* While the configuration is read or checked: may read certificate files, no network.  Error text
-     * in p, NULL on success.  Private keys are read and matched here too, as root. */
+    /* While the configuration is read or checked: may read certificate files, no network.  Error
+     * text in p, NULL on success.  Private keys are read and matched here too, as root. */
     const char *(*create)(void **pinstance, const settings_t *settings, const ca_config_t *cfg,
                           apr_pool_t *p);
     apr_status_t (*child_init)(void *instance, apr_pool_t *pchild);
@@ -78,7 +79,8 @@ struct ca_provider_t {
     apr_status_t (*poll)(void *instance, const ca_request_t *request, const char *cookie,
                          ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
     /* CA certificates, issuing CA first, to the root; borrowed from the instance. */
-    apr_status_t (*chain)(void *instance, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p);
+    apr_status_t (*chain)(void *instance, STACK_OF(X509) **pchain, const log_sink_t *log,
+                          apr_pool_t *p);
     /* For readiness; *text says why not. */
     apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
     apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, int reason, outcome_t *out,
@@ -91,6 +93,7 @@ struct ca_provider_t {
 
 /* Known backends, ended by NULL: one new file and one line in ca_backend.c each. */
 extern const ca_provider_t *const ca_builtin[];
+extern const ca_provider_t ca_local_provider;
 
 /* Parses the options and makes the instance.  Error text in p, NULL on success. */
 const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const char *const *argv,
@@ -99,7 +102,8 @@ apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild);
 const char *ca_name(const ca_t *ca);
 int ca_capabilities(const ca_t *ca);
 
-/* The chain that answers are verified against and GetCACert serves: ScepCAChain, else the backend's. */
+/* What answers are verified against and GetCACert serves: ScepCAChain, else the backend's chain.
+ * Issuing CA first. */
 apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p);
 
 /* See get0_identity; APR_ENOTIMPL where the backend has none. */
@@ -110,14 +114,15 @@ const char *ca_fingerprint(ca_t *ca, apr_pool_t *p);
 const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p);
 
 /*
- * Submits a granted request; always fills *answer.  Refuses (REJECTED) a CSR that is not the granted one or breaks
- * the template.  An ISSUED answer passed every check; one that failed a check becomes RETRY with
- * unknown set, reason "ca-answer" and an error line, since the CA is broken, not the device.
+ * Submits a granted request; always fills *answer.  Refuses (REJECTED) a CSR that is not the
+ * granted one or breaks the template.  An ISSUED answer passed every check and has leaf set; one
+ * that failed a check becomes RETRY with unknown set, reason "ca-answer" and an error line, since
+ * the CA is broken, not the device.
  */
 void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t deadline,
                ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
-void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cookie, apr_time_t deadline,
-             ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cookie,
+             apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
 
 #endif /* CA_BACKEND_H */

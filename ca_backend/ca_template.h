@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificate templates: what a certificate of a given name looks like (ScepLocalTemplate), and what any
- * backend's answer is held against.
+ * Certificate templates: what a certificate of a given name looks like (ScepLocalTemplate), and
+ * what any backend's request and answer are held against.
  */
 #ifndef CA_TEMPLATE_H
 #define CA_TEMPLATE_H
 
 #include "../common/csr.h"
 #include "../common/settings.h"
+#include <openssl/x509v3.h>
 
 /* Where subject or SAN come from. */
 typedef enum { CA_FROM_CSR, CA_FROM_NOWHERE } ca_source_e;
@@ -16,37 +17,45 @@ typedef enum { CA_FROM_CSR, CA_FROM_NOWHERE } ca_source_e;
 typedef struct ca_template_t {
     const char *name;
     apr_interval_time_t validity;       /* validity=365d */
-    unsigned key_usage;                 /* keyUsage=digitalSignature,keyEncipherment: KU_* bits of <openssl/x509v3.h> */
+    unsigned key_usage;                 /* keyUsage=digitalSignature,keyEncipherment: KU_* bits */
     const char *key_usage_text;         /* as X509V3_EXT_conf_nid reads it, "critical," first */
     const char *extended_key_usage_text;/* extendedKeyUsage=clientAuth,1.3.6...; "" none */
     ca_source_e subject;                /* subject=csr|none */
     ca_source_e san;                    /* san=csr|none */
-    const char *san_types;              /* sanTypes=dns,ip,email,uri,upn,dirname,rid: allowed GeneralName kinds; a CSR with
-                                           another kind is refused; default all of these */
+    const char *san_types;              /* sanTypes=dns,ip,...: a CSR with another kind of
+                                         * GeneralName is refused; default all known */
     int min_rsa_bits;                   /* minimumKey=2048 */
-    const char *ec_curves;              /* ecCurves=P-256,P-384,P-521 */
-    const char *crl_url, *aia_url;      /* crlUrl=, caIssuersUrl=, ocspUrl=; NULL: none */
-    const char *ocsp_url;
-    int empty_subject_allowed;          /* only with a SAN, which is then critical (RFC 5280 section 4.1.2.6) */
+    const char *ec_curves;              /* ecCurves=P-256,P-384,P-521; "" no EC keys */
+    const char *crl_url, *aia_url;      /* crlUrl=, caIssuersUrl=; NULL: none */
+    const char *ocsp_url;               /* ocspUrl=; NULL: none */
+    int empty_subject_allowed;          /* emptySubject=on|off: only with a SAN, which is then
+                                         * critical (RFC 5280 section 4.1.2.6) */
 } ca_template_t;
 
 /* Keys of ScepLocalTemplate, for messages and the reference. */
 extern const settings_key_t ca_template_keys[];
 
-/* Name used where no ScepTemplate is configured: digitalSignature and keyEncipherment, clientAuth, one year, subject
- * and SAN from the CSR. */
+/* Name used where no ScepTemplate is configured: digitalSignature and keyEncipherment, clientAuth,
+ * one year, subject and SAN from the CSR. */
 #define CA_TEMPLATE_DEFAULT "default"
 const ca_template_t *ca_template_default(void);
 
-/* Makes a template from key=value words over the default's values.  Error text in p, NULL on success. */
+/* Makes a template from key=value words over the default's values.  Error text in p, NULL on
+ * success. */
 const char *ca_template_make(const ca_template_t **ptemplate, const char *name, int argc,
                              const char *const *argv, apr_pool_t *p);
 
 /*
- * Holds a CSR against the template before anything is signed: key type and length, subject, SAN kinds.
- * APR_SUCCESS, or APR_EACCES with a refusal in out.
+ * Holds a CSR against the template before anything is signed: key type and length, subject, SAN
+ * kinds.  APR_SUCCESS, or APR_EACCES with a refusal in out.
  */
 apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr, outcome_t *out,
                                    apr_pool_t *p);
+
+/*
+ * The subjectAltName that the CSR asks for, decoded; the caller frees it.  APR_NOTFOUND: it asks
+ * for none; APR_EINVAL: it cannot be read, is empty or has bytes after its end.
+ */
+apr_status_t ca_template_san_make(GENERAL_NAMES **pnames, const csr_t *csr);
 
 #endif /* CA_TEMPLATE_H */

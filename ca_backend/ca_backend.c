@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the SCEP engine and whoever signs: registry, and the checks that no backend can skip.
+ *
+ * A wrong but valid certificate is a real failure of real CAs, so an answer is believed only after
+ * ca_check_leaf() (ca_check.c) agreed.
+ */
+#include "ca_backend.h"
+#include "ca_check.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COOKIE 255
+
+struct ca_t {
+    const ca_provider_t *provider;
+    void *instance;
+    const ca_config_t *cfg;
+    STACK_OF(X509) *chain;      /* known at configuration time; NULL: the backend is asked */
+    X509_STORE *store;          /* of chain */
+};
+
+const ca_provider_t *const ca_builtin[] = {
+    &ca_local_provider,
+    NULL
+};
+
+/* Pool cleanup; returns APR_SUCCESS. */
+static apr_status_t store_cleanup(void *data)
+{
+    X509_STORE_free(data);
+    return APR_SUCCESS;
+}
+
+/* A store that trusts every certificate of chain, owned by p; NULL if there is no memory. */
+static X509_STORE *make_store(STACK_OF(X509) *chain, apr_pool_t *p)
+{
+    X509_STORE *store = X509_STORE_new();
+    int i, n = sk_X509_num(chain);
+
+    if (store == NULL) {
+        return NULL;
+    }
+    apr_pool_cleanup_register(p, store, store_cleanup, apr_pool_cleanup_null);
+    for (i = 0; i < n; i++) {
+        if (!X509_STORE_add_cert(store, sk_X509_value(chain, i))) {
+            return NULL;
+        }
+    }
+    /* the file need not hold the root: what it holds is trusted by configuration */
+    return X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) ? store : NULL;
+}
+
+/* Index of the certificate in chain from "from" on that issued cert; -1 if there is none. */
+static int find_issuer(STACK_OF(X509) *chain, X509 *cert, int from)
+{
+    int i;
+
+    for (i = from; i < sk_X509_num(chain); i++) {
+        if (X509_check_issued(sk_X509_value(chain, i), cert) == X509_V_OK) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Whether the certificate at index issued another one of chain. */
+static int issued_another(STACK_OF(X509) *chain, int index)
+{
+    int i;
+
+    for (i = 0; i < sk_X509_num(chain); i++) {
+        if (i != index && X509_check_issued(sk_X509_value(chain, index),
+                                            sk_X509_value(chain, i)) == X509_V_OK) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Exchanges two certificates of chain. */
+static void swap(STACK_OF(X509) *chain, int a, int b)
+{
+    X509 *cert = sk_X509_value(chain, a);
+
+    (void)sk_X509_set(chain, a, sk_X509_value(chain, b));
+    (void)sk_X509_set(chain, b, cert);
+}
+
+/* Puts the issuing CA first and its issuers behind it: files are written in any order. */
+static void order_chain(STACK_OF(X509) *chain)
+{
+    int i, n = sk_X509_num(chain);
+
+    for (i = 0; i < n && issued_another(chain, i); i++) {
+        continue;
+    }
+    if (i > 0 && i < n) {
+        swap(chain, 0, i);
+    }
+    for (i = 1; i < n; i++) {
+        int issuer = find_issuer(chain, sk_X509_value(chain, i - 1), i);
+
+        if (issuer > i) {
+            swap(chain, i, issuer);
+        }
+    }
+    ERR_clear_error();
+}
+
+/* Error text if a certificate of the chain is not a CA's, else NULL. */
+static const char *check_chain(STACK_OF(X509) *chain, const char *file, apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < sk_X509_num(chain); i++) {
+        X509 *cert = sk_X509_value(chain, i);
+
+        if (X509_check_ca(cert) == 0) {
+            return apr_psprintf(p, "%s: certificate %d (%s) is not a CA's", file, i + 1,
+                                crypt_name_text(X509_get_subject_name(cert), p));
+        }
+    }
+    return NULL;
+}
+
+/* Learns the chain as far as no network is needed; error text, NULL on success. */
+static const char *set_chain(ca_t *ca, apr_pool_t *p)
+{
+    const char *err;
+
+    if (ca->cfg->chain_file != NULL) {
+        err = crypt_load_certificates(&ca->chain, ca->cfg->chain_file, p);
+        if (err == NULL) {
+            err = check_chain(ca->chain, ca->cfg->chain_file, p);
+        }
+        if (err != NULL) {
+            return err;
+        }
+        order_chain(ca->chain);
+    }
+    else if (ca->provider->get0_identity != NULL && ca->provider->chain != NULL &&
+             ca->provider->chain(ca->instance, &ca->chain, NULL, p) != APR_SUCCESS) {
+        return "the backend does not know its own certificate";
+    }
+    if (ca->chain != NULL && (ca->store = make_store(ca->chain, p)) == NULL) {
+        ERR_clear_error();
+        return "the CA chain cannot be used";
+    }
+    return NULL;
+}
+
+const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const char *const *argv,
+                    const ca_config_t *cfg, apr_pool_t *p)
+{
+    static const settings_key_t no_keys[] = {{NULL, NULL, 0}};
+    ca_t *ca = apr_pcalloc(p, sizeof(*ca));
+    settings_t *settings;
+    const char *err;
+
+    *pca = NULL;
+    ca->provider = provider;
+    ca->cfg = cfg;
+    if (provider->create == NULL || provider->submit == NULL) {
+        return apr_psprintf(p, "backend %s cannot sign", provider->name);
+    }
+    err = settings_parse(&settings, provider->keys != NULL ? provider->keys : no_keys, argc, argv,
+                         p);
+    if (err == NULL) {
+        err = provider->create(&ca->instance, settings, cfg, p);
+    }
+    if (err == NULL) {
+        err = set_chain(ca, p);
+    }
+    if (err == NULL) {
+        *pca = ca;
+    }
+    return err;
+}
+
+apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
+{
+    return ca->provider->child_init != NULL ? ca->provider->child_init(ca->instance, pchild)
+                                            : APR_SUCCESS;
+}
+
+const char *ca_name(const ca_t *ca)
+{
+    return ca->provider->name;
+}
+
+int ca_capabilities(const ca_t *ca)
+{
+    return ca->provider->capabilities;
+}
+
+apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p)
+{
+    *pchain = ca->chain;
+    if (ca->chain != NULL) {
+        return APR_SUCCESS;
+    }
+    return ca->provider->chain != NULL ? ca->provider->chain(ca->instance, pchain, log, p)
+                                       : APR_ENOTIMPL;
+}
+
+apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey)
+{
+    *pcert = NULL;
+    *pkey = NULL;
+    return ca->provider->get0_identity != NULL
+               ? ca->provider->get0_identity(ca->instance, pcert, pkey) : APR_ENOTIMPL;
+}
+
+apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p)
+{
+    *text = "";
+    return ca->provider->health != NULL ? ca->provider->health(ca->instance, text, p)
+                                        : APR_SUCCESS;
+}
+
+/* Hex SHA-256 of a text. */
+static const char *text_digest(const char *text, apr_pool_t *p)
+{
+    unsigned char digest[32] = {0};
+    crypt_buf_t part;
+
+    part.data = (const unsigned char *)text;
+    part.len = strlen(text);
+    (void)crypt_sha256_parts(digest, &part, 1);
+    return crypt_hex(digest, sizeof(digest), 0, p);
+}
+
+const char *ca_fingerprint(ca_t *ca, apr_pool_t *p)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+
+    if (ca->chain != NULL && sk_X509_num(ca->chain) > 0 &&
+        crypt_thumbprint(sk_X509_value(ca->chain, 0), EVP_sha256(), digest, &len) == APR_SUCCESS) {
+        return crypt_hex(digest, len, 0, p);
+    }
+    return text_digest(ca->provider->name, p);
+}
+
+/* Everything a template says, as one line. */
+static const char *template_text(const ca_template_t *t, apr_pool_t *p)
+{
+    return apr_psprintf(p, "%s|%" APR_TIME_T_FMT "|%x|%s|%d|%d|%s|%d|%s|%s|%s|%s|%d\n", t->name,
+                        t->validity, t->key_usage, t->extended_key_usage_text, (int)t->subject,
+                        (int)t->san, t->san_types, t->min_rsa_bits, t->ec_curves,
+                        t->crl_url != NULL ? t->crl_url : "", t->aia_url != NULL ? t->aia_url : "",
+                        t->ocsp_url != NULL ? t->ocsp_url : "", t->empty_subject_allowed);
+}
+
+/* qsort order of strings. */
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p)
+{
+    const apr_array_header_t *templates = ca->cfg->templates;
+    int i, n = templates != NULL ? templates->nelts : 0;
+    apr_array_header_t *lines = apr_array_make(p, n + 1, sizeof(const char *));
+
+    APR_ARRAY_PUSH(lines, const char *) = template_text(ca_template_default(), p);
+    for (i = 0; i < n; i++) {
+        APR_ARRAY_PUSH(lines, const char *) =
+            template_text(APR_ARRAY_IDX(templates, i, const ca_template_t *), p);
+    }
+    /* the order of the directives does not matter */
+    qsort(lines->elts, (size_t)lines->nelts, sizeof(const char *), compare_text);
+    return text_digest(apr_array_pstrcat(p, lines, '\0'), p);
+}
+
+/* The template of that name; the default's if there is none. */
+static const ca_template_t *find_template(const ca_t *ca, const char *name)
+{
+    const apr_array_header_t *templates = ca->cfg->templates;
+    int i;
+
+    for (i = 0; templates != NULL && i < templates->nelts; i++) {
+        const ca_template_t *t = APR_ARRAY_IDX(templates, i, const ca_template_t *);
+
+        if (strcmp(t->name, name) == 0) {
+            return t;
+        }
+    }
+    return ca_template_default();
+}
+
+/* Fills request; 0 with a final answer if the CSR must not be signed. */
+static int prepare(const ca_t *ca, ca_request_t *request, const grant_t *grant, const csr_t *csr,
+                   apr_time_t deadline, ca_answer_t *answer, apr_pool_t *p)
+{
+    memset(answer, 0, sizeof(*answer));
+    answer->result = CA_REJECTED;
+    outcome_init(&answer->outcome);
+    request->grant = grant;
+    request->csr = csr;
+    request->deadline = deadline;
+    if (grant == NULL || csr == NULL ||
+        CRYPTO_memcmp(grant_csr_digest(grant), csr->digest, sizeof(csr->digest)) != 0) {
+        outcome_refuse(&answer->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "csr-grant",
+                       "The certificate request is not the one that was allowed.", p,
+                       "the grant was given for another CSR");
+        return 0;
+    }
+    request->template_name = grant_template(grant);
+    request->template = find_template(ca, request->template_name);
+    if (ca_template_check_csr(request->template, csr, &answer->outcome, p) != APR_SUCCESS) {
+        return 0;
+    }
+    answer->result = CA_RETRY;
+    if (apr_time_now() >= deadline) {
+        outcome_unavailable(&answer->outcome, "ca-deadline", 0, p,
+                            "no time is left to ask the CA");
+        return 0;
+    }
+    return 1;
+}
+
+/* Turns answer into "unknown": the CA is broken or cannot be understood. */
+static void distrust(const ca_t *ca, const ca_request_t *request, ca_answer_t *answer,
+                     const log_sink_t *log, apr_pool_t *p, const char *what)
+{
+    answer->result = CA_RETRY;
+    answer->unknown = 1;
+    answer->leaf = NULL;
+    answer->certs = NULL;
+    answer->cookie = NULL;
+    outcome_unavailable(&answer->outcome, "ca-answer", 0, p, "answer of CA backend %s: %s",
+                        ca->provider->name, what);
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0300),
+           "service %s: transaction %s: the answer of CA backend %s is not used: %s",
+           grant_service(request->grant), grant_transaction_id(request->grant), ca->provider->name,
+           what);
+    log_openssl_errors(log, LOG_SINK_DEBUG, SCEPTAG(0301), "while checking the CA's answer");
+}
+
+/* Checks the certificate of an ISSUED answer; error text, NULL if it is good. */
+static const char *check_issued(ca_t *ca, const ca_request_t *request, ca_answer_t *answer,
+                                const log_sink_t *log, apr_pool_t *p)
+{
+    ca_check_t check;
+
+    memset(&check, 0, sizeof(check));
+    check.capabilities = ca->provider->capabilities;
+    check.chain = ca->chain;
+    check.store = ca->store;
+    if (check.chain == NULL) {
+        if (ca_chain(ca, &check.chain, log, p) != APR_SUCCESS || sk_X509_num(check.chain) < 1) {
+            return "the CA's chain is not known";
+        }
+        check.store = make_store(check.chain, p);
+    }
+    return ca_check_leaf(&check, request, answer, p);
+}
+
+/* Whether a cookie can be kept in the store. */
+static int cookie_is_good(const char *cookie)
+{
+    size_t i, len = cookie != NULL ? strlen(cookie) : 0;
+
+    for (i = 0; i < len; i++) {
+        if (!apr_isprint(cookie[i])) {
+            return 0;
+        }
+    }
+    return len > 0 && len <= MAX_COOKIE;
+}
+
+/* Normalizes a backend's answer: after it no field contradicts another. */
+static void settle(ca_t *ca, const ca_request_t *request, ca_answer_t *answer,
+                   const log_sink_t *log, apr_pool_t *p)
+{
+    const char *error;
+
+    if (answer->result != CA_RETRY) {
+        answer->unknown = 0;
+    }
+    switch (answer->result) {
+    case CA_ISSUED:
+        error = check_issued(ca, request, answer, log, p);
+        if (error != NULL) {
+            distrust(ca, request, answer, log, p, error);
+            return;
+        }
+        outcome_success(&answer->outcome);
+        return;
+    case CA_PENDING:
+        if (!(ca->provider->capabilities & CA_CAP_PENDING) || ca->provider->poll == NULL ||
+            !cookie_is_good(answer->cookie)) {
+            distrust(ca, request, answer, log, p, "pending, but not by a usable cookie");
+            return;
+        }
+        outcome_init(&answer->outcome);
+        answer->outcome.result = OUTCOME_PENDING;
+        answer->outcome.reason = "ca-pending";
+        answer->outcome.retry_after = answer->retry_after;
+        return;
+    case CA_REJECTED:
+        if (answer->outcome.result != OUTCOME_REFUSED) {
+            outcome_refuse(&answer->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED,
+                           "ca-rejected", "The certification authority refused the request.", p,
+                           "the CA gave no reason");
+        }
+        return;
+    case CA_RETRY:
+        if (answer->outcome.result != OUTCOME_UNAVAILABLE) {
+            outcome_unavailable(&answer->outcome, "ca-unavailable", answer->retry_after, p,
+                                "the CA gave no reason");
+        }
+        return;
+    default:
+        distrust(ca, request, answer, log, p, "not one of the four results");
+        return;
+    }
+}
+
+/* After the backend returned rv: what its answer means. */
+static void finish(ca_t *ca, const ca_request_t *request, apr_status_t rv, ca_answer_t *answer,
+                   const log_sink_t *log, apr_pool_t *p)
+{
+    char text[120];
+
+    if (rv == APR_SUCCESS) {
+        settle(ca, request, answer, log, p);
+        return;
+    }
+    memset(answer, 0, sizeof(*answer));
+    answer->result = CA_RETRY;
+    answer->unknown = 1;
+    apr_strerror(rv, text, sizeof(text));
+    outcome_unavailable(&answer->outcome, "ca-error", 0, p, "CA backend %s: %s",
+                        ca->provider->name, text);
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0302), "service %s: transaction %s: CA backend %s failed: %s",
+           grant_service(request->grant), grant_transaction_id(request->grant), ca->provider->name,
+           text);
+}
+
+void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t deadline,
+               ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
+{
+    ca_request_t request;
+    apr_status_t rv;
+
+    if (!prepare(ca, &request, grant, csr, deadline, answer, p)) {
+        return;
+    }
+    rv = ca->provider->submit(ca->instance, &request, answer, log, p);
+    finish(ca, &request, rv, answer, log, p);
+}
+
+void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cookie,
+             apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
+{
+    ca_request_t request;
+    apr_status_t rv;
+
+    if (!prepare(ca, &request, grant, csr, deadline, answer, p)) {
+        return;
+    }
+    if (ca->provider->poll == NULL || !cookie_is_good(cookie)) {
+        outcome_unavailable(&answer->outcome, "ca-poll", 0, p,
+                            "CA backend %s cannot be asked about '%.255s'", ca->provider->name,
+                            cookie != NULL ? cookie : "");
+        return;
+    }
+    rv = ca->provider->poll(ca->instance, &request, cookie, answer, log, p);
+    finish(ca, &request, rv, answer, log, p);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checks of a CA's answer; for ca_backend.c only. */
+#ifndef CA_CHECK_H
+#define CA_CHECK_H
+
+#include "ca_backend.h"
+
+/* What an answer is held against. */
+typedef struct ca_check_t {
+    int capabilities;           /* CA_CAP_* of the backend */
+    STACK_OF(X509) *chain;
+    X509_STORE *store;          /* trusts chain */
+} ca_check_t;
+
+/*
+ * Finds the certificate for the CSR's key among answer's leaf and certs, checks it and sets
+ * answer->leaf.  Error text in p, NULL if it is good.
+ */
+const char *ca_check_leaf(const ca_check_t *check, const ca_request_t *request,
+                          ca_answer_t *answer, apr_pool_t *p);
+
+#endif /* CA_CHECK_H */
