@@ -31,24 +31,30 @@ static apr_status_t check_signer(const scep_message_t *message, const csr_t *csr
     return APR_EINVAL;
 }
 
-/* 3. open: decrypt, parse the CSR, verify its self-signature. */
+/*
+ * 3. open: decrypt, parse the CSR, verify its self-signature.  That signature is what proves that the
+ * envelope came whole, so all that fails before it holds gets the one answer of an envelope that cannot
+ * be opened (envelope.h); reason and detail, for the log, stay.
+ */
 static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                                  const scep_message_t *message, outcome_t *out)
 {
     crypt_buf_t plain;
-    const char *detail;
+    const char *reason;
     apr_status_t rv = scep_envelope_open(&plain, &enrollment->cipher, message, ctx->service, out,
                                          ctx->pool);
 
     if (rv != APR_SUCCESS)
         return rv;
     rv = csr_make(pcsr, &plain, (ctx->service->legacy & SCEP_LEGACY_SHA1) != 0, out, ctx->pool);
-    if (rv != APR_SUCCESS && strcmp(out->reason, "csr-malformed") == 0) {
-        /* wrong padding and wrong content must look alike: see envelope.h */
-        detail = out->detail;
-        scep_envelope_refuse(out, detail, ctx->pool);
+    if (rv == APR_SUCCESS)
+        return check_signer(message, *pcsr, out, ctx->pool);
+    if (strcmp(out->reason, "csr-algorithm") != 0) {
+        reason = out->reason;
+        scep_envelope_refuse(out, out->detail, ctx->pool);
+        out->reason = reason;
     }
-    return rv == APR_SUCCESS ? check_signer(message, *pcsr, out, ctx->pool) : rv;
+    return rv;
 }
 
 /* "aes-128-cbc/sha256/RSA-2048" */
@@ -123,8 +129,11 @@ static void sign_claimed(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, p
     event.wait = answer.retry_after;
     if (event.event == POLICY_EVENT_ISSUED) {
         event.certificate = cms_encode(ASN1_ITEM_rptr(X509), answer.leaf, ctx->pool);
-        if (!event.certificate.data)
+        if (!event.certificate.data) {
             event.event = POLICY_EVENT_UNKNOWN;
+            outcome_unavailable(&trace->outcome, "ca-answer", 0, ctx->pool,
+                                "the certificate cannot be encoded");
+        }
     }
 
     /* 7. policy finish */

@@ -9,6 +9,8 @@
 #include <openssl/rsa.h>
 #include <string.h>
 
+#define MAX_RECIPIENTS 8    /* a key may be tried on each: that many private-key operations */
+
 void scep_envelope_refuse(outcome_t *out, const char *detail, apr_pool_t *p)
 {
     outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_DATA, "envelope",
@@ -52,6 +54,10 @@ static apr_status_t choose_cipher(const EVP_CIPHER **pcipher, const scep_message
 
     if (!enveloped || OBJ_obj2nid(enveloped->type) != NID_pkcs7_enveloped) {
         scep_envelope_refuse(out, "the content is not a CMS EnvelopedData", p);
+        return APR_EINVAL;
+    }
+    if (sk_ASN1_TYPE_num(enveloped->content->recipients) > MAX_RECIPIENTS) {
+        scep_envelope_refuse(out, "the envelope has too many recipients", p);
         return APR_EINVAL;
     }
     X509_ALGOR_get0(&oid, NULL, NULL, enveloped->content->encrypted->algor);

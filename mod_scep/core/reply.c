@@ -164,12 +164,16 @@ leave:
     return ok;
 }
 
-/* A SignedData without a signer, its content (NULL: absent) and one certificate set. */
+/*
+ * A SignedData without a signer.  Without an envelope its content is an empty octet string: absent
+ * content is a detached signature to clients that verify with OpenSSL's PKCS7_verify() (certmonger).
+ */
 static cms_signed_t *make_signed(const crypt_buf_t *content, X509 *cert, const EVP_MD *md,
                                  apr_pool_t *p)
 {
     crypt_buf_t der = cms_encode(ASN1_ITEM_rptr(X509), cert, p);
     X509_ALGOR *digest = X509_ALGOR_new();
+    ASN1_OCTET_STRING *bytes;
     ASN1_TYPE *value;
     cms_signed_t *cms =
         cms_own(ASN1_item_new(ASN1_ITEM_rptr(cms_signed_t)), ASN1_ITEM_rptr(cms_signed_t), p);
@@ -187,18 +191,15 @@ static cms_signed_t *make_signed(const crypt_buf_t *content, X509 *cert, const E
     cms->content->certificates = sk_ASN1_TYPE_new_null();
     if (!cms->content->certificates || !cms_push_sequence(cms->content->certificates, &der))
         return NULL;
-    if (content) {
-        ASN1_OCTET_STRING *bytes = ASN1_OCTET_STRING_new();
-
-        value = ASN1_TYPE_new();
-        if (!bytes || !value || !ASN1_OCTET_STRING_set(bytes, content->data, (int)content->len)) {
-            ASN1_OCTET_STRING_free(bytes);
-            ASN1_TYPE_free(value);
-            return NULL;
-        }
-        ASN1_TYPE_set(value, V_ASN1_OCTET_STRING, bytes);
-        cms->content->encap->content = value;
+    bytes = ASN1_OCTET_STRING_new();
+    value = ASN1_TYPE_new();
+    if (!bytes || !value || !ASN1_OCTET_STRING_set(bytes, content->data, (int)content->len)) {
+        ASN1_OCTET_STRING_free(bytes);
+        ASN1_TYPE_free(value);
+        return NULL;
     }
+    ASN1_TYPE_set(value, V_ASN1_OCTET_STRING, bytes);
+    cms->content->encap->content = value;
     return cms;
 }
 
@@ -228,7 +229,7 @@ apr_status_t scep_reply_make(crypt_buf_t *der, const scep_service_t *service,
     ERR_clear_error();
     if (sealed && (rv = make_content(&content, reply, p)) != APR_SUCCESS)
         return rv;
-    cms = make_signed(sealed ? &content : NULL, service->signer.cert, md, p);
+    cms = make_signed(&content, service->signer.cert, md, p);
     if (!cms)
         return APR_EGENERAL;
     signer = (cms_signer_info_t *)ASN1_item_new(ASN1_ITEM_rptr(cms_signer_info_t));

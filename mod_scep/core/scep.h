@@ -33,7 +33,7 @@ typedef struct scep_service_t {
     ca_t *ca;
     const char *templates[3];               /* by csr_usage_e; else CA_TEMPLATE_DEFAULT */
     unsigned legacy;                        /* SCEP_LEGACY_* */
-    const char *capabilities;               /* ScepCapabilities, LF-ended; NULL: generated */
+    const char *capabilities;               /* ScepCapabilities, LF between; NULL: generated */
     int include_ca;                         /* ScepIncludeCA: the issuing CA follows the leaf */
     apr_interval_time_t request_timeout;    /* budget of one request, from arrival */
     /* filled by scep_service_prepare() */

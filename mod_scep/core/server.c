@@ -155,12 +155,13 @@ apr_status_t scep_server_process(scep_response_t **presponse, const scep_ctx_t *
     scep_query_t query;
 
     *presponse = response;
-    if (scep_query_parse(&query, request->args, &response->trace.outcome,
-                         ctx->pool) != APR_SUCCESS) {
+    memset(&query, 0, sizeof(query));
+    /* a POST is a PKIOperation whatever its query says (RFC 8894 section 4.3) */
+    if (!request->is_post && scep_query_parse(&query, request->args, &response->trace.outcome,
+                                              ctx->pool) != APR_SUCCESS) {
         answer_without_body(response);
         return APR_SUCCESS;
     }
-    /* a POST is a PKIOperation whatever it says (RFC 8894 section 4.3) */
     if (request->is_post || strcasecmp(query.operation, "PKIOperation") == 0) {
         pki_request(response, ctx, request, &query);
     }

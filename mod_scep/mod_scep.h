@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the httpd glue share: the module record, the provider groups by which other
+ * modules add stores, policies and CA backends, and the hooks that mod_scep.c hangs in.
+ */
+#ifndef MOD_SCEP_H
+#define MOD_SCEP_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_core.h>
+
+/* Groups of ap_register_provider(); the objects are store_provider_t, policy_provider_t,
+ * ca_provider_t. */
+#define SCEP_STORE_GROUP "scep_store"
+#define SCEP_POLICY_GROUP "scep_policy"
+#define SCEP_CA_GROUP "scep_ca"
+#define SCEP_PROVIDER_VERSION "0"
+
+extern module AP_MODULE_DECLARE_DATA scep_module;
+
+/* check_config: everything that needs no network; makes the services' objects. */
+int scep_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+/* post_config: what a real start does besides (files, start-up lines), not a configuration test. */
+int scep_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+void scep_child_init(apr_pool_t *pchild, server_rec *s);
+
+/* Handlers of mscep.dll and mscep_admin; DECLINED for a request that scep_route.c did not mark. */
+int scep_enroll_handler(request_rec *r);
+int scep_admin_handler(request_rec *r);
+
+#endif /* MOD_SCEP_H */

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check_config: finds every mistake that needs no network, so that "httpd -t" tells it; and what it
+ * has to make for that (store, CA, policy, keys) is what the service then runs with.
+ */
+#include "mod_scep_check.h"
+#include <ap_mpm.h>
+#include <apr_file_io.h>
+#include <apr_strings.h>
+#include <ap_provider.h>
+#include <http_log.h>
+
+APLOG_USE_MODULE(scep);
+
+/* A finding's text. */
+static const char *finding(const scep_service_conf_t *service, const char *directive,
+                           const char *format, va_list args, apr_pool_t *p)
+{
+    const char *where = directive ? scep_props_where(&service->effective, directive) : NULL;
+
+    return apr_psprintf(p, "ScepService %s (%s): %s: %s", service->name,
+                        where ? where : service->where, directive ? directive : "<ScepService>",
+                        apr_pvsprintf(p, format, args));
+}
+
+void scep_check_error(scep_check_t *check, const scep_service_conf_t *service,
+                      const char *directive, const char *format, ...)
+{
+    va_list args;
+    const char *text;
+
+    va_start(args, format);
+    text = finding(service, directive, format, args, check->ptemp);
+    va_end(args);
+    check->errors++;
+    if (check->early) {
+        ap_log_error(APLOG_MARK, APLOG_ERR | APLOG_STARTUP, 0, NULL, SCEPTAG(0450) ": %s", text);
+    }
+    else {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, service->server, SCEPTAG(0451) ": %s", text);
+    }
+}
+
+void scep_check_warning(scep_check_t *check, scep_service_conf_t *service, const char *directive,
+                        const char *format, ...)
+{
+    va_list args;
+    const char *text;
+
+    va_start(args, format);
+    text = finding(service, directive, format, args, check->pconf);
+    va_end(args);
+    if (check->test) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, NULL, SCEPTAG(0452) ": %s",
+                     text);
+    }
+    else {
+        APR_ARRAY_PUSH(service->warnings, const char *) = text;
+    }
+}
+
+/* Error when a file cannot be read; secret: also when everybody can.  NULL name is fine. */
+static void check_file(scep_check_t *check, const scep_service_conf_t *service,
+                       const char *directive, const char *name, int secret)
+{
+    apr_file_t *file;
+    apr_finfo_t info;
+    apr_status_t rv;
+    char why[120];
+
+    if (!name) {
+        return;
+    }
+    rv = apr_file_open(&file, name, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, check->ptemp);
+    if (rv != APR_SUCCESS) {
+        scep_check_error(check, service, directive, "cannot read %s: %s", name,
+                         apr_strerror(rv, why, sizeof(why)));
+        return;
+    }
+    rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, file);
+    if (rv == APR_SUCCESS && info.filetype != APR_REG && info.filetype != APR_PIPE) {
+        scep_check_error(check, service, directive, "%s is not a file", name);
+    }
+    else if (rv == APR_SUCCESS && secret &&
+             (info.protection & (APR_FPROT_WREAD | APR_FPROT_WWRITE))) {
+        scep_check_error(check, service, directive,
+                         "%s is a secret, but every user can read or write it (chmod o= it)", name);
+    }
+    apr_file_close(file);
+}
+
+/* A number of connections that gives each thread one. */
+static int threads_per_child(void)
+{
+    int threads = 0;
+
+    return ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) == APR_SUCCESS && threads > 1 ? threads : 1;
+}
+
+/* ap_lookup_provider() for store_make(). */
+static const store_provider_t *lookup_store(const char *scheme)
+{
+    return ap_lookup_provider(SCEP_STORE_GROUP, scheme, SCEP_PROVIDER_VERSION);
+}
+
+/* The store that the settings name; services with equal settings share it. */
+static void make_store(scep_check_t *check, scep_service_conf_t *service)
+{
+    const scep_props_t *e = &service->effective;
+    store_config_t *cfg = apr_pcalloc(check->pconf, sizeof(*cfg));
+    const char *key, *err;
+
+    check_file(check, service, "ScepStorePasswordFile", e->store_password_file, 1);
+    check_file(check, service, "ScepStoreCAFile", e->store_ca_file, 0);
+    check_file(check, service, "ScepStoreCertificateFile", e->store_certificate_file, 0);
+    check_file(check, service, "ScepStoreKeyFile", e->store_key_file, 1);
+    if (!e->store_certificate_file != !e->store_key_file) {
+        scep_check_error(check, service,
+                         e->store_key_file ? "ScepStoreKeyFile" : "ScepStoreCertificateFile",
+                         "ScepStoreCertificateFile and ScepStoreKeyFile are needed together");
+    }
+    cfg->url = e->store_url;
+    cfg->state_directory = e->state_directory;
+    cfg->user = e->store_user;
+    cfg->password_file = e->store_password_file;
+    cfg->ca_file = e->store_ca_file;
+    cfg->certificate_file = e->store_certificate_file;
+    cfg->key_file = e->store_key_file;
+    cfg->connect_timeout = e->store_connect_timeout;
+    cfg->command_timeout = e->store_command_timeout;
+    cfg->connections = threads_per_child();
+    key = apr_psprintf(
+        check->pconf, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" APR_INT64_T_FMT "\n%" APR_INT64_T_FMT,
+        cfg->url, cfg->state_directory, cfg->user ? cfg->user : "",
+        cfg->password_file ? cfg->password_file : "", cfg->ca_file ? cfg->ca_file : "",
+        cfg->certificate_file ? cfg->certificate_file : "", cfg->key_file ? cfg->key_file : "",
+        cfg->connect_timeout, cfg->command_timeout);
+    service->store = apr_hash_get(check->stores, key, APR_HASH_KEY_STRING);
+    if (service->store) {
+        return;
+    }
+    err = store_make(&service->store, cfg, lookup_store, check->pconf);
+    if (err) {
+        scep_check_error(check, service, "ScepStore", "%s", err);
+        service->store = NULL;
+        return;
+    }
+    apr_hash_set(check->stores, key, APR_HASH_KEY_STRING, service->store);
+}
+
+/* The CA backend and, as far as they concern the CA, the templates. */
+static void make_ca(scep_check_t *check, scep_service_conf_t *service)
+{
+    const scep_props_t *e = &service->effective;
+    ca_config_t *cfg = apr_pcalloc(check->pconf, sizeof(*cfg));
+    const char *err;
+
+    check_file(check, service, "ScepCAChain", e->ca_chain, 0);
+    if (!e->ca) {
+        scep_check_error(check, service, "ScepCABackend",
+                         "missing: who signs? For a key on this "
+                         "host write: ScepCABackend local certificate=FILE key=FILE");
+        return;
+    }
+    cfg->service = service->name;
+    cfg->templates = e->local_templates ? e->local_templates
+                                        : apr_array_make(check->pconf, 1, sizeof(ca_template_t *));
+    cfg->chain_file = e->ca_chain;
+    cfg->not_before_skew = e->not_before_skew;
+    err = ca_make(&service->core.ca, e->ca->provider, e->ca->argc, e->ca->argv, cfg, check->pconf);
+    if (err) {
+        scep_check_error(check, service, "ScepCABackend", "%s: %s", e->ca->name, err);
+        service->core.ca = NULL;
+        return;
+    }
+    scep_check_chain(check, service);
+}
+
+/* The three template names.  A CA whose key is here knows no others than ScepLocalTemplate. */
+static void check_templates(scep_check_t *check, scep_service_conf_t *service)
+{
+    static const char *const directives[] = {"ScepTemplate signature", "ScepTemplate encryption",
+                                             "ScepTemplate general"};
+    const scep_props_t *e = &service->effective;
+    const char *names[3];
+    int i, j, found;
+
+    names[CSR_USAGE_SIGNATURE] = e->template_signature;
+    names[CSR_USAGE_ENCRYPTION] = e->template_encryption;
+    names[CSR_USAGE_GENERAL] = e->template_general;
+    for (i = 0; i < 3; i++) {
+        service->core.templates[i] = names[i] ? names[i] : CA_TEMPLATE_DEFAULT;
+        found = !names[i] || !strcmp(names[i], CA_TEMPLATE_DEFAULT) || !e->ca ||
+                !((const ca_provider_t *)e->ca->provider)->get0_identity;
+        for (j = 0; !found && e->local_templates && j < e->local_templates->nelts; j++) {
+            found = !strcmp(names[i],
+                            APR_ARRAY_IDX(e->local_templates, j, const ca_template_t *)->name);
+        }
+        if (!found) {
+            scep_check_error(check, service, directives[i],
+                             "unknown template '%s'; it needs a line ScepLocalTemplate %s ...",
+                             names[i], names[i]);
+        }
+    }
+}
+
+/* The words of the default: ScepPolicy challenge. */
+static const apr_array_header_t *default_policies(apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, 1, sizeof(scep_words_t));
+    scep_words_t *words = apr_array_push(list);
+
+    memset(words, 0, sizeof(*words));
+    words->name = "challenge";
+    words->provider = ap_lookup_provider(SCEP_POLICY_GROUP, "challenge", SCEP_PROVIDER_VERSION);
+    return list;
+}
+
+/* The rules that a policy is made of. */
+static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *service)
+{
+    const scep_props_t *e = &service->effective;
+    policy_config_t *cfg = apr_pcalloc(check->pconf, sizeof(*cfg));
+
+    cfg->service = service->name;
+    cfg->store = service->store;
+    cfg->secret_file = e->secret_file;
+    cfg->state_directory = e->state_directory;
+    cfg->secret_may_be_made = !strcmp(service->store->provider->name, "sqlite");
+    cfg->lifetime = e->lifetime;
+    cfg->length = (int)e->length;
+    cfg->max = (int)e->max;
+    cfg->uses = (int)e->uses;
+    cfg->attempts = (int)e->attempts;
+    cfg->retention = e->retention;
+    /* whoever still works on a request after this has lost it to another worker */
+    cfg->lease = 2 * e->request_timeout + apr_time_from_sec(5);
+    cfg->busy_wait = e->request_timeout / 2;
+    cfg->not_before_skew = e->not_before_skew;
+    return cfg;
+}
+
+/* The chain of policy providers, and the secret of the challenges. */
+static void make_policy(scep_check_t *check, scep_service_conf_t *service)
+{
+    scep_props_t *e = &service->effective;
+    policy_config_t *cfg = policy_config(check, service);
+    apr_finfo_t info;
+    const char *err;
+    int i, mints = 0;
+
+    service->core.policy = policy_make(cfg, check->pconf);
+    if (!e->policies) {
+        e->policies = default_policies(check->pconf);
+    }
+    for (i = 0; i < e->policies->nelts; i++) {
+        const scep_words_t *words = &APR_ARRAY_IDX(e->policies, i, scep_words_t);
+        const policy_provider_t *provider = words->provider;
+
+        mints = mints || provider->generate_challenge;
+        err = policy_add(service->core.policy, provider, words->argc, words->argv, check->pconf);
+        if (err) {
+            scep_check_error(check, service, "ScepPolicy", "%s: %s", words->name, err);
+        }
+    }
+    if (mints && !e->secret_file && !cfg->secret_may_be_made) {
+        scep_check_error(check, service, "ScepStore",
+                         "ScepChallengeSecretFile is missing: hosts that share a store need the "
+                         "same secret; make one with: openssl rand -hex 32");
+    }
+    if (e->secret_file &&
+        (!cfg->secret_may_be_made ||
+         apr_stat(&info, e->secret_file, APR_FINFO_TYPE, check->ptemp) == APR_SUCCESS)) {
+        check_file(check, service, "ScepChallengeSecretFile", e->secret_file, 1);
+    }
+}
+
+/* Makes one service; a visitor of scep_each_service(). */
+static int check_service(scep_service_conf_t *service, void *baton)
+{
+    scep_check_t *check = baton;
+    const scep_service_conf_t *other;
+    char *name = apr_pstrdup(check->pconf, service->name);
+    scep_props_t *e = &service->effective;
+    const char *err;
+    int before = check->errors;
+
+    scep_props_merge(e, &scep_server_conf(service->server)->props, &service->props, check->pconf);
+    scep_props_preset(e);
+    ap_str_tolower(name);
+    other = apr_hash_get(check->names, name, APR_HASH_KEY_STRING);
+    if (other) {
+        scep_check_error(check, service, NULL, "the name is taken by the service at %s",
+                         other->where);
+    }
+    apr_hash_set(check->names, name, APR_HASH_KEY_STRING, service);
+
+    service->core.name = service->name;
+    service->core.legacy = (unsigned)e->legacy;
+    service->core.capabilities = e->capabilities;
+    service->core.include_ca = (int)e->include_ca;
+    service->core.request_timeout = e->request_timeout;
+    make_store(check, service);
+    make_ca(check, service);
+    check_templates(check, service);
+    if (service->core.ca) {
+        scep_check_keys(check, service);
+    }
+    if (service->store) {
+        make_policy(check, service);
+    }
+    if (check->errors == before) {
+        err = scep_service_prepare(&service->core, NULL, check->pconf);
+        if (err) {
+            scep_check_error(check, service, NULL, "%s", err);
+        }
+    }
+    return OK;
+}
+
+/* Whether inner lies below an endpoint of outer. */
+static int lies_below(const char *inner, const char *outer)
+{
+    apr_size_t len = strlen(outer);
+
+    if (ap_cstr_casecmpn(inner, outer, len)) {
+        return 0;
+    }
+    inner += len;
+    return (!ap_cstr_casecmpn(inner, "/mscep", 6) && (inner[6] == '/' || !inner[6])) ||
+           (!ap_cstr_casecmpn(inner, "/mscep_admin", 12) && (inner[12] == '/' || !inner[12]));
+}
+
+/* Paths of two services that one server offers; own: of the same server. */
+static void check_paths(scep_check_t *check, scep_service_conf_t *a, scep_service_conf_t *b,
+                        int own)
+{
+    if (own && !ap_cstr_casecmp(a->effective.path, b->effective.path)) {
+        scep_check_error(check, b, "ScepPath", "%s/mscep is served by ScepService %s (%s) already",
+                         b->effective.path, a->name, a->where);
+    }
+    else if (lies_below(a->effective.path, b->effective.path) ||
+             lies_below(b->effective.path, a->effective.path)) {
+        scep_check_error(check, b, "ScepPath",
+                         "%s/mscep overlaps with %s/mscep of ScepService %s (%s)",
+                         b->effective.path, a->effective.path, a->name, a->where);
+    }
+}
+
+/* All pairs of services that a server offers. */
+static void check_server(scep_check_t *check, const scep_server_conf_t *sc)
+{
+    int i, j;
+
+    for (i = 0; i < sc->services->nelts; i++) {
+        scep_service_conf_t *b = APR_ARRAY_IDX(sc->services, i, scep_service_conf_t *);
+
+        for (j = 0; j < i; j++) {
+            check_paths(check, APR_ARRAY_IDX(sc->services, j, scep_service_conf_t *), b, 1);
+        }
+        for (j = 0; sc->inherited && j < sc->inherited->nelts; j++) {
+            check_paths(check, APR_ARRAY_IDX(sc->inherited, j, scep_service_conf_t *), b, 0);
+        }
+    }
+}
+
+int scep_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    scep_check_t check;
+    server_rec *each;
+
+    (void)plog;
+    memset(&check, 0, sizeof(check));
+    check.pconf = pconf;
+    check.ptemp = ptemp;
+    check.stores = apr_hash_make(ptemp);
+    check.names = apr_hash_make(ptemp);
+    check.early = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
+    check.test = ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+
+    scep_each_service(s, check_service, &check);
+    for (each = s; each; each = each->next) {
+        if (each == s || scep_server_conf(each) != scep_server_conf(s)) {
+            check_server(&check, scep_server_conf(each));
+        }
+    }
+    return check.errors ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}

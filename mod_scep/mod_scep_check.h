@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the checks of the configuration share: one pass over all services, and how a finding is
+ * said.
+ */
+#ifndef MOD_SCEP_CHECK_H
+#define MOD_SCEP_CHECK_H
+
+#include "mod_scep_config.h"
+
+typedef struct scep_check_t {
+    apr_pool_t *pconf, *ptemp;
+    apr_hash_t *stores; /* what the store's directives say -> store_t* */
+    apr_hash_t *names;  /* lower-case name -> scep_service_conf_t* */
+    int errors;
+    int early; /* no error_log yet: findings go to the terminal */
+    int test;  /* httpd -t: warnings are said at once, not at the start */
+} scep_check_t;
+
+/* Says "ScepService corp (FILE:LINE): DIRECTIVE: text" and counts it; the start will fail. */
+void scep_check_error(scep_check_t *check, const scep_service_conf_t *service,
+                      const char *directive, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The same without consequence; said once per start. */
+void scep_check_warning(scep_check_t *check, scep_service_conf_t *service, const char *directive,
+                        const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* mod_scep_keys.c: the CA's chain, then the keys that open requests and sign replies. */
+void scep_check_chain(scep_check_t *check, scep_service_conf_t *service);
+void scep_check_keys(scep_check_t *check, scep_service_conf_t *service);
+
+/* Whole days until the certificate ends; negative when it has. */
+int scep_days_left(const X509 *cert);
+
+#endif /* MOD_SCEP_CHECK_H */

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the directives mean: words into scep_props_t.  A mistake that one line alone shows is found
+ * here; what needs several lines or a file's content is found in mod_scep_check.c.
+ */
+#include "mod_scep_directive.h"
+#include "core/caps.h"
+#include <ap_provider.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_log.h>
+
+APLOG_USE_MODULE(scep);
+
+/*
+ * The settings that this line goes to.  label is the directive, or what of it may be given once per
+ * scope; a label that is taken is an error unless it may be repeated.
+ */
+static const char *scope(cmd_parms *cmd, const char *label, int repeatable, scep_props_t **pprops)
+{
+    scep_server_conf_t *sc = scep_server_conf(cmd->server);
+    scep_props_t *props = sc->current ? &sc->current->props : &sc->props;
+    const char *before = apr_table_get(props->where, label);
+
+    *pprops = props;
+    if (before && !repeatable) {
+        return apr_psprintf(cmd->pool, "%s was already given at %s", label, before);
+    }
+    if (!before) {
+        apr_table_setn(
+            props->where, apr_pstrdup(cmd->pool, label),
+            apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num));
+    }
+    return NULL;
+}
+
+/* The error text with the directive's name before it. */
+static const char *complain(cmd_parms *cmd, const char *text)
+{
+    return apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, text);
+}
+
+/* An absolute file name, or NULL when it is no path at all. */
+static const char *absolute(cmd_parms *cmd, const char *arg)
+{
+    return *arg ? ap_server_root_relative(cmd->pool, arg) : NULL;
+}
+
+/* The member of props at cmd->info. */
+static void *member(scep_props_t *props, apr_size_t offset)
+{
+    return (char *)props + offset;
+}
+
+const char *scep_set_path(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *probe;
+    apr_size_t len = strlen(arg), i;
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    while (len && arg[len - 1] == '/') {
+        len--;
+    }
+    for (i = 0; i < len; i++) {
+        if (!apr_isalnum(arg[i]) && !ap_strchr_c("/-_.~", arg[i])) {
+            return complain(cmd, "only letters, digits and /-_.~ are possible in the path");
+        }
+    }
+    props->path = apr_pstrmemdup(cmd->pool, arg, len);
+    probe = apr_pstrcat(cmd->temp_pool, props->path, "/", NULL);
+    if (*arg != '/' || strstr(probe, "//") || strstr(probe, "/./") || strstr(probe, "/../")) {
+        return complain(cmd, "a path that begins with '/' is needed, without empty, '.' and '..' "
+                             "segments");
+    }
+    return NULL;
+}
+
+const char *scep_set_text(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (!err) {
+        *(const char **)member(props, (apr_size_t)cmd->info) = arg;
+    }
+    return err;
+}
+
+const char *scep_set_file(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *file = absolute(cmd, arg);
+    apr_size_t len;
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (!file) {
+        return complain(cmd, "not a file name");
+    }
+    for (len = strlen(file); len > 1 && file[len - 1] == '/'; len--) {
+        continue;
+    }
+    *(const char **)member(props, (apr_size_t)cmd->info) = apr_pstrmemdup(cmd->pool, file, len);
+    return NULL;
+}
+
+const char *scep_set_flag(cmd_parms *cmd, void *dummy, int value)
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (!err) {
+        *(apr_int64_t *)member(props, (apr_size_t)cmd->info) = value ? 1 : 0;
+    }
+    return err;
+}
+
+/* A whole number, with k or m behind it when size is set; error text or NULL. */
+static const char *parse_number(apr_int64_t *value, const char *arg, int size)
+{
+    char *end;
+    apr_int64_t factor = 1;
+
+    errno = 0;
+    *value = apr_strtoi64(arg, &end, 10);
+    if (size && (*end == 'k' || *end == 'K')) {
+        factor = 1024;
+        end++;
+    }
+    else if (size && (*end == 'm' || *end == 'M')) {
+        factor = 1024 * 1024;
+        end++;
+    }
+    if (errno || end == arg || *end || !apr_isdigit(*arg) || *value > APR_INT64_MAX / factor) {
+        return size ? "a number of bytes is needed, such as 65536 or 64k" : "a number is needed";
+    }
+    *value *= factor;
+    return NULL;
+}
+
+/* A value of a range for people. */
+static const char *show(const scep_range_t *range, apr_int64_t value, apr_pool_t *p)
+{
+    return range->kind == SCEP_VALUE_DURATION
+               ? apr_psprintf(p, "%" APR_INT64_T_FMT "s", apr_time_sec(value))
+               : apr_psprintf(p, "%" APR_INT64_T_FMT, value);
+}
+
+const char *scep_set_range(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const scep_range_t *range = cmd->info;
+    scep_props_t *props;
+    apr_int64_t value = 0;
+    apr_interval_time_t duration = 0;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (range->kind == SCEP_VALUE_DURATION) {
+        err = settings_duration(arg, &duration, cmd->pool);
+        value = duration;
+    }
+    else {
+        err = parse_number(&value, arg, range->kind == SCEP_VALUE_SIZE);
+    }
+    if (err) {
+        return complain(cmd, err);
+    }
+    if (value < range->min || value > range->max) {
+        return apr_psprintf(cmd->pool, "%s: %s is not between %s and %s", cmd->cmd->name, arg,
+                            show(range, range->min, cmd->pool), show(range, range->max, cmd->pool));
+    }
+    *(apr_int64_t *)member(props, range->offset) = value;
+    return NULL;
+}
+
+/* The names in a provider group, for messages. */
+static const char *known(const char *group, apr_pool_t *p)
+{
+    apr_array_header_t *names = ap_list_provider_names(p, group, SCEP_PROVIDER_VERSION);
+    const char *text = "";
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        text = apr_pstrcat(p, text, i ? ", " : "",
+                           APR_ARRAY_IDX(names, i, ap_list_provider_names_t).provider_name, NULL);
+    }
+    return text;
+}
+
+const char *scep_set_store(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *colon = ap_strchr_c(arg, ':');
+    const char *scheme = colon ? apr_pstrmemdup(cmd->pool, arg, colon - arg) : arg;
+    const char *at = colon ? ap_strrchr_c(colon, '@') : NULL;
+    const char *c;
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (!colon || !ap_lookup_provider(SCEP_STORE_GROUP, scheme, SCEP_PROVIDER_VERSION)) {
+        return apr_psprintf(cmd->pool, "%s: unknown kind of store '%s'; known are: %s",
+                            cmd->cmd->name, colon ? scheme : "(no URL)",
+                            known(SCEP_STORE_GROUP, cmd->pool));
+    }
+    for (c = colon + 1; at && c < at; c++) {
+        if (*c == ':') { /* the message must not repeat it */
+            return complain(cmd,
+                            "a password does not belong into the URL; use ScepStorePasswordFile");
+        }
+    }
+    props->store_url = arg;
+    return NULL;
+}
+
+const char *scep_set_store_timeout(cmd_parms *cmd, void *dummy, const char *connect,
+                                   const char *command)
+{
+    scep_props_t *props;
+    apr_interval_time_t values[2];
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    int i;
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    for (i = 0; i < 2; i++) {
+        err = settings_duration(i ? command : connect, &values[i], cmd->pool);
+        if (err) {
+            return complain(cmd, err);
+        }
+        if (values[i] < apr_time_from_msec(1) || values[i] > apr_time_from_sec(60)) {
+            return complain(cmd, "times between 1ms and 60s are possible");
+        }
+    }
+    props->store_connect_timeout = values[0];
+    props->store_command_timeout = values[1];
+    return NULL;
+}
+
+/* FILE [KEY] as absolute names; the key is in the certificate's file if none is given. */
+static const char *keyfile(cmd_parms *cmd, scep_keyfile_t *pair, const char *cert, const char *key)
+{
+    if (!ap_cstr_casecmpn(cert, "pkcs11:", 7) || (key && !ap_cstr_casecmpn(key, "pkcs11:", 7))) {
+        return complain(cmd, "pkcs11: is not supported by this version; a PEM file is needed");
+    }
+    pair->cert = absolute(cmd, cert);
+    pair->key = key ? absolute(cmd, key) : pair->cert;
+    return pair->cert && pair->key ? NULL : complain(cmd, "not a file name");
+}
+
+const char *scep_set_ra_signing(cmd_parms *cmd, void *dummy, const char *cert, const char *key)
+{
+    scep_props_t *props;
+    scep_keyfile_t *pair = apr_pcalloc(cmd->pool, sizeof(*pair));
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (!err) {
+        err = keyfile(cmd, pair, cert, key);
+        props->ra_signing = pair;
+    }
+    return err;
+}
+
+/* The array behind *plist, made when there is none: only the scope's own line can have made it. */
+static apr_array_header_t *own_list(const apr_array_header_t **plist, int size, apr_pool_t *p)
+{
+    apr_array_header_t *list = *plist ? apr_array_copy(p, *plist) : apr_array_make(p, 2, size);
+
+    *plist = list;
+    return list;
+}
+
+const char *scep_add_ra_encryption(cmd_parms *cmd, void *dummy, const char *cert, const char *key)
+{
+    scep_props_t *props;
+    scep_keyfile_t pair;
+    const char *err = scope(cmd, cmd->cmd->name, 1, &props);
+
+    (void)dummy;
+    if (!err) {
+        err = keyfile(cmd, &pair, cert, key);
+    }
+    if (!err) {
+        APR_ARRAY_PUSH(own_list(&props->ra_encryption, sizeof(pair), cmd->pool), scep_keyfile_t) =
+            pair;
+    }
+    return err;
+}
+
+/* The option with its file name made absolute where the provider's table says that it is a file. */
+static const char *absolute_option(cmd_parms *cmd, const settings_key_t *keys, const char *word)
+{
+    const char *equals = ap_strchr_c(word, '=');
+    const char *path;
+
+    for (; equals && equals[1] && keys && keys->name; keys++) {
+        if (strlen(keys->name) == (apr_size_t)(equals - word) &&
+            !strncmp(keys->name, word, equals - word) && keys->help &&
+            !strncmp(keys->help, "FILE", 4) && ap_cstr_casecmpn(equals + 1, "pkcs11:", 7)) {
+            path = absolute(cmd, equals + 1);
+            return path ? apr_pstrcat(cmd->pool, keys->name, "=", path, NULL) : word;
+        }
+    }
+    return word;
+}
+
+/* Finds NAME in its group and keeps the options; error text or NULL. */
+static const char *provider_words(cmd_parms *cmd, const char *group, int argc, char *const argv[],
+                                  const settings_key_t *(*keys)(const void *provider),
+                                  scep_words_t *words)
+{
+    const char **copy;
+    int i;
+
+    if (argc < 1) {
+        return apr_psprintf(cmd->pool, "%s: a name is needed; known are: %s", cmd->cmd->name,
+                            known(group, cmd->pool));
+    }
+    words->name = argv[0];
+    words->provider = ap_lookup_provider(group, argv[0], SCEP_PROVIDER_VERSION);
+    if (!words->provider) {
+        return apr_psprintf(cmd->pool, "%s: unknown name '%s'; known are: %s", cmd->cmd->name,
+                            argv[0], known(group, cmd->pool));
+    }
+    copy = apr_pcalloc(cmd->pool, sizeof(*copy) * argc);
+    for (i = 1; i < argc; i++) {
+        copy[i - 1] = absolute_option(cmd, keys(words->provider), argv[i]);
+    }
+    words->argc = argc - 1;
+    words->argv = copy;
+    return NULL;
+}
+
+static const settings_key_t *ca_keys(const void *provider)
+{
+    return ((const ca_provider_t *)provider)->keys;
+}
+
+static const settings_key_t *policy_keys(const void *provider)
+{
+    return ((const policy_provider_t *)provider)->keys;
+}
+
+/* Error text when the options do not fit the provider's table, or NULL. */
+static const char *try_options(cmd_parms *cmd, const settings_key_t *keys,
+                               const scep_words_t *words)
+{
+    settings_t *ignored;
+    const char *err =
+        keys ? settings_parse(&ignored, keys, words->argc, words->argv, cmd->temp_pool) : NULL;
+
+    return err ? apr_psprintf(cmd->pool, "%s %s: %s", cmd->cmd->name, words->name, err) : NULL;
+}
+
+const char *scep_set_ca(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    scep_props_t *props;
+    scep_words_t *words = apr_pcalloc(cmd->pool, sizeof(*words));
+    const ca_provider_t *provider;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (!err) {
+        err = provider_words(cmd, SCEP_CA_GROUP, argc, argv, ca_keys, words);
+    }
+    if (err) {
+        return err;
+    }
+    provider = words->provider;
+    if (!provider->create || !provider->submit) {
+        return complain(cmd, "this backend cannot sign");
+    }
+    props->ca = words;
+    return try_options(cmd, provider->keys, words);
+}
+
+const char *scep_add_policy(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    scep_props_t *props;
+    scep_words_t words;
+    const policy_provider_t *provider;
+    const char *err = scope(cmd, cmd->cmd->name, 1, &props);
+
+    (void)dummy;
+    if (!err) {
+        err = provider_words(cmd, SCEP_POLICY_GROUP, argc, argv, policy_keys, &words);
+    }
+    if (err) {
+        return err;
+    }
+    provider = words.provider;
+    if (!provider->verify && !provider->reserve) {
+        return complain(cmd, "this provider cannot decide about a request");
+    }
+    APR_ARRAY_PUSH(own_list(&props->policies, sizeof(words), cmd->pool), scep_words_t) = words;
+    return try_options(cmd, provider->keys, &words);
+}
+
+const char *scep_set_template(cmd_parms *cmd, void *dummy, const char *usage, const char *name)
+{
+    scep_props_t *props;
+    const char *err =
+        scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, usage), 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (!*name || strlen(name) > 64) {
+        return complain(cmd, "a template's name has 1 to 64 characters");
+    }
+    if (!ap_cstr_casecmp(usage, "signature")) {
+        props->template_signature = name;
+    }
+    else if (!ap_cstr_casecmp(usage, "encryption")) {
+        props->template_encryption = name;
+    }
+    else if (!ap_cstr_casecmp(usage, "general")) {
+        props->template_general = name;
+    }
+    else {
+        return complain(cmd, "the first word is signature, encryption or general");
+    }
+    return NULL;
+}
+
+const char *scep_add_local_template(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    scep_props_t *props;
+    const ca_template_t *made = NULL;
+    const char *err;
+
+    (void)dummy;
+    if (argc < 1) {
+        return complain(cmd, "a name is needed");
+    }
+    err = scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, argv[0]), 0, &props);
+    if (!err) {
+        err = ca_template_make(&made, argv[0], argc - 1, (const char *const *)argv + 1, cmd->pool);
+        err = err ? apr_psprintf(cmd->pool, "%s %s: %s", cmd->cmd->name, argv[0], err) : NULL;
+    }
+    if (!err) {
+        APR_ARRAY_PUSH(own_list(&props->local_templates, sizeof(made), cmd->pool),
+                       const ca_template_t *) = made;
+    }
+    return err;
+}
+
+const char *scep_set_uses(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (!ap_cstr_casecmp(arg, "once")) {
+        props->uses = 1;
+    }
+    else if (!ap_cstr_casecmp(arg, "unlimited")) {
+        props->uses = 0;
+    }
+    else if (parse_number(&props->uses, arg, 0) || props->uses < 1 || props->uses > 1000000) {
+        return complain(cmd, "once, a number from 1 to 1000000, or unlimited is needed");
+    }
+    return NULL;
+}
+
+const char *scep_set_authorize(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *expr_err = NULL;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    props->admin_authorize = ap_expr_parse_cmd(cmd, arg, 0, &expr_err, NULL);
+    return expr_err ? complain(cmd, expr_err) : NULL;
+}
+
+const char *scep_set_legacy(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    int i;
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (argc < 1) {
+        return complain(cmd, "none, or any of 3des and sha1 is needed");
+    }
+    props->legacy = 0;
+    for (i = 0; i < argc; i++) {
+        if (!ap_cstr_casecmp(argv[i], "3des")) {
+            props->legacy |= SCEP_LEGACY_3DES;
+        }
+        else if (!ap_cstr_casecmp(argv[i], "sha1")) {
+            props->legacy |= SCEP_LEGACY_SHA1;
+        }
+        else if (!ap_cstr_casecmp(argv[i], "des") || !ap_cstr_casecmp(argv[i], "md5")) {
+            return apr_psprintf(cmd->pool,
+                                "%s: %s is not accepted by this version; possible are "
+                                "none, 3des and sha1",
+                                cmd->cmd->name, argv[i]);
+        }
+        else if (ap_cstr_casecmp(argv[i], "none") || argc > 1) {
+            return complain(cmd, "none (alone), or any of 3des and sha1 is needed");
+        }
+    }
+    return NULL;
+}
+
+const char *scep_set_capabilities(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    scep_props_t *props;
+    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *c;
+    int i;
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (argc < 1) {
+        return complain(cmd, "at least one keyword is needed");
+    }
+    for (i = 0; i < argc; i++) {
+        for (c = argv[i]; apr_isalnum(*c) || *c == '-' || *c == '.'; c++) {
+            continue;
+        }
+        if (!*argv[i] || *c) {
+            return complain(cmd, "a keyword has letters, digits, '-' and '.'");
+        }
+        props->capabilities =
+            i ? apr_pstrcat(cmd->pool, props->capabilities, "\n", argv[i], NULL) : argv[i];
+    }
+    err = scep_caps_check(props->capabilities, cmd->pool);
+    return err ? complain(cmd, err) : NULL;
+}

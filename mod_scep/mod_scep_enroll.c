@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handler of mscep.dll: an HTTP request becomes a scep_request_t, the response goes back with
+ * the exact bytes and type.  What SCEP says about it is in core/.
+ */
+#include "mod_scep_http.h"
+#include "mod_scep_log.h"
+#include "mod_scep_route.h"
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+APLOG_USE_MODULE(scep);
+
+/* The page for a request without operation, or 403. */
+static int info_page(request_rec *r, const scep_service_conf_t *service)
+{
+    const char *admin;
+
+    if (!service->effective.info_page) {
+        return HTTP_FORBIDDEN;
+    }
+    admin =
+        ap_escape_html(r->pool, ap_construct_url(r->pool, scep_path_admin(service, r->pool), r));
+    return scep_http_page(
+        r, HTTP_OK,
+        apr_pstrcat(r->pool,
+                    "<P> This URL is used by network devices to submit certificate requests. "
+                    "A person has nothing to enter here: the device or its management is given "
+                    "this address. <P> To obtain an enrollment challenge password, go to the admin "
+                    "URL. By default, the admin URL is <A HREF=\"",
+                    admin, "\">", admin,
+                    "</A> <P> "
+                    "A device that asks with <I>?operation=GetCACaps</I> is told what this server "
+                    "can do.",
+                    NULL));
+}
+
+/* Whether the query may ask for PKIOperation, in whatever spelling. */
+static int may_enroll(const char *args, apr_pool_t *p)
+{
+    char *text = apr_pstrdup(p, args ? args : "");
+
+    return ap_unescape_urlencoded(text) != OK || ap_strcasestr(text, "PKIOperation") != NULL;
+}
+
+/* Fills the request.  OK, or the HTTP status to return. */
+static int read_request(request_rec *r, const scep_service_conf_t *service, scep_request_t *request)
+{
+    apr_size_t limit = (apr_size_t)service->effective.max_message_size;
+    const char *agent = apr_table_get(r->headers_in, "User-Agent");
+    int status;
+
+    request->args = r->args;
+    request->client_address = r->useragent_ip;
+    request->user_agent = agent ? agent : "";
+    /* base64 in three quarters of its length, each character perhaps escaped in part */
+    if (r->args && strlen(r->args) > 2 * limit) {
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+                      SCEPTAG(0413) ": the query is too long for ScepMaxMessageSize");
+        return HTTP_REQUEST_URI_TOO_LARGE;
+    }
+    if (r->method_number == M_POST) {
+        request->is_post = 1;
+        status = scep_http_read(r, limit, &request->body);
+    }
+    else {
+        status = ap_discard_request_body(r);
+    }
+    /* a slow upload is no fault of store or CA: their time starts now */
+    request->arrived = apr_time_now();
+    return status;
+}
+
+/* Sends what the core answered. */
+static int send_response(request_rec *r, const scep_service_conf_t *service,
+                         const scep_response_t *response)
+{
+    if (response->http_status == SCEP_NO_OPERATION) {
+        return info_page(r, service);
+    }
+    if (!strcmp(response->trace.operation, "PKIOperation")) {
+        apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+        apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+    }
+    if (response->http_status == HTTP_SERVICE_UNAVAILABLE) {
+        return scep_http_unavailable(r, response->retry_after);
+    }
+    if (response->http_status != HTTP_OK) {
+        return response->http_status;
+    }
+    return scep_http_send(r, HTTP_OK, response->content_type, response->body.data,
+                          response->body.len);
+}
+
+int scep_enroll_handler(request_rec *r)
+{
+    const scep_route_t *route = scep_route_get(r);
+    scep_request_t request;
+    scep_response_t *response = NULL;
+    scep_ctx_t ctx;
+    int status;
+
+    if (!route || route->endpoint != SCEP_ENDPOINT_ENROLL || r->main) {
+        return DECLINED;
+    }
+    if (r->method_number != M_GET && r->method_number != M_POST) {
+        return scep_http_not_allowed(r, 1);
+    }
+    /* HEAD must not enroll: its answer could never be delivered */
+    if (r->header_only && may_enroll(r->args, r->pool)) {
+        return scep_http_not_allowed(r, 1);
+    }
+    memset(&request, 0, sizeof(request));
+    status = read_request(r, route->service, &request);
+    if (status != OK) {
+        return status;
+    }
+    if (route->service->broken) {
+        return scep_http_unavailable(r, 0);
+    }
+    ctx.service = &route->service->core;
+    ctx.log = scep_log_request(r);
+    ctx.pool = r->pool;
+    scep_server_process(&response, &ctx, &request);
+    if (!response) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    scep_log_transaction(r, route->service, response);
+    return send_response(r, route->service, response);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP around the endpoints: reading a body under a limit, sending bytes with an exact content
+ * type, NDES' kind of page.
+ */
+#ifndef MOD_SCEP_HTTP_H
+#define MOD_SCEP_HTTP_H
+
+#include "mod_scep_config.h"
+
+/* Reads the body, chunked or not, at most limit bytes.  OK, or the HTTP status to return. */
+int scep_http_read(request_rec *r, apr_size_t limit, crypt_buf_t *body);
+
+/*
+ * Sends status and body; the content type exactly as given (AddDefaultCharset does not touch it).
+ * OK, also when the client went away.
+ */
+int scep_http_send(request_rec *r, int status, const char *type, const void *data, apr_size_t len);
+
+/* HTTP 405; Allow names GET, HEAD and, with post, POST. */
+int scep_http_not_allowed(request_rec *r, int post);
+
+/* HTTP 503 with Retry-After. */
+int scep_http_unavailable(request_rec *r, int retry_after);
+
+/* Sends body_html (UTF-8, inside of <Body>) as NDES does: UTF-16LE with byte order mark. */
+int scep_http_page(request_rec *r, int status, const char *body_html);
+
+#endif /* MOD_SCEP_HTTP_H */
