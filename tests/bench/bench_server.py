@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers of a benchmark run: a demo PKI, httpd with the built module, redis-server.
+
+Everything lives in one temporary folder, listens on 127.0.0.1 or a unix socket, and ends with the run.
+"""
+import base64
+import ctypes
+import hashlib
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+SERVICE, PREFIX, USER = "bench", "/certsrv", "mdm"
+MODULES = ("mpm_event", "unixd", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic",
+           "log_config")
+THREADS = 64                # per child, more than connections: event closes idle connections when threads are short
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Failure(Exception):
+    """What a person must know; ends the run."""
+
+
+def command(*arguments, **how):
+    """Standard output of a command that must succeed."""
+    done = subprocess.run([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          check=False, **how)
+    if done.returncode != 0:
+        raise Failure("%s failed: %s" % (arguments[0], (done.stderr + done.stdout).decode()[-600:]))
+    return done.stdout.decode()
+
+
+def _ends_with_us():
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def spawn(arguments, folder, name):
+    """A process in a session of its own that ends when we do."""
+    with open(folder / (name + ".out"), "ab") as out:
+        return subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=out, start_new_session=True, preexec_fn=_ends_with_us)
+
+
+def stop(process, timeout=30):
+    """Ends a process of ours by its pid."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def children(pid):
+    text = pathlib.Path("/proc/%d/task/%d/children" % (pid, pid)).read_text()
+    return [int(child) for child in text.split()]
+
+
+def cpu_seconds(pid):
+    """User and system time of a process, of its living children, and of those it has waited for."""
+    total = 0
+    for one in [pid] + children(pid):
+        fields = pathlib.Path("/proc/%d/stat" % one).read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+        if one == pid:
+            total += int(fields[13]) + int(fields[14])
+    return total / TICKS
+
+
+class Pki:
+    """A CA and its RA, RSA-2048 everywhere."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(mode=0o755)
+        self._key("ca")
+        command("openssl", "req", "-x509", "-new", "-key", folder / "ca.key", "-out", folder / "ca.pem",
+                "-days", "3650", "-sha256", "-subj", "/CN=Bench CA",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self._issued("ra-sign", "digitalSignature")
+        self._issued("ra-enc", "keyEncipherment")
+
+    def _key(self, name):
+        command("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
+                "-out", self.folder / (name + ".key"))
+        (self.folder / (name + ".key")).chmod(0o600)
+
+    def _issued(self, name, usage):
+        self._key(name)
+        request, extensions = self.folder / (name + ".csr"), self.folder / (name + ".ext")
+        extensions.write_text("keyUsage=critical,%s\nsubjectKeyIdentifier=hash\n"
+                              "authorityKeyIdentifier=keyid\n" % usage)
+        command("openssl", "req", "-new", "-key", self.folder / (name + ".key"), "-subj",
+                "/CN=Bench " + name, "-out", request)
+        command("openssl", "x509", "-req", "-in", request, "-CA", self.folder / "ca.pem", "-CAkey",
+                self.folder / "ca.key", "-CAcreateserial", "-days", "365", "-sha256",
+                "-extfile", extensions, "-out", self.folder / (name + ".pem"))
+
+    def directives(self):
+        f = self.folder
+        return ("    ScepRASigningCertificate {0}/ra-sign.pem {0}/ra-sign.key\n"
+                "    ScepRAEncryptionCertificate {0}/ra-enc.pem {0}/ra-enc.key\n"
+                "    ScepCAChain {0}/ca.pem\n"
+                "    ScepCABackend local certificate={0}/ca.pem key={0}/ca.key\n").format(f)
+
+
+class Redis:
+    """A redis-server on a unix socket or on TCP, with an append-only file synced every second."""
+
+    def __init__(self, folder, tcp):
+        self.folder = folder / "redis"
+        self.folder.mkdir(mode=0o755)
+        self.port = free_port() if tcp else 0
+        self.socket = self.folder / "s"
+        self.url = "redis://127.0.0.1:%d" % self.port if tcp else "redis+unix://%s" % self.socket
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program is None:
+            raise Failure("redis-server is not installed")
+        self.version = command(program, "--version").split("v=")[1].split()[0]
+        self.process = spawn(
+            [program, "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket,
+             "--unixsocketperm", "777", "--dir", self.folder, "--save", "", "--appendonly", "no",
+             "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"], self.folder, "redis")
+        try:
+            wait_until(lambda: self.socket.exists() and self.call("PING") == "PONG", 10, "redis-server")
+        except Failure:
+            self.stop()
+            raise
+
+    def call(self, *words, timeout=600):
+        """One command; a reply of one line or of nested arrays, as redis-cli would show it."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(timeout)
+            try:
+                s.connect(str(self.socket))
+            except OSError:
+                return None
+            parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+            s.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in parts))
+            return self._reply(s.makefile("rb"))
+
+    def _reply(self, file):
+        line = file.readline().decode().rstrip()
+        kind, rest = line[:1], line[1:]
+        if kind == "-":
+            raise Failure("redis-server says: " + rest)
+        if kind == "$":
+            return file.read(int(rest) + 2)[:-2].decode() if int(rest) >= 0 else None
+        if kind == "*":
+            return [self._reply(file) for _ in range(int(rest))]
+        return rest
+
+    def info(self, name):
+        for line in self.call("INFO").splitlines():
+            if line.startswith(name + ":"):
+                return line.split(":", 1)[1]
+        return None
+
+    def keep(self):
+        """Switches the append-only file on and waits until it is written."""
+        self.call("CONFIG", "SET", "appendonly", "yes")
+        wait_until(lambda: self.info("aof_rewrite_in_progress") == "0" and
+                   self.info("aof_rewrite_scheduled") == "0", 900, "the append-only file")
+        if self.info("aof_enabled") != "1":
+            raise Failure("redis-server does not keep an append-only file")
+
+    def cpu(self):
+        return cpu_seconds(self.process.pid)
+
+    def stop(self):
+        stop(self.process)
+
+
+def wait_until(ready, seconds, what):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise Failure("%s is not ready after %d seconds" % (what, seconds))
+        time.sleep(0.05)
+
+
+def apxs(what):
+    tool = os.environ.get("APXS") or shutil.which("apxs") or shutil.which("apxs2")
+    if tool is None:
+        raise Failure("apxs is not installed (Debian: apache2-dev)")
+    return command(tool, "-q", what).strip()
+
+
+class Httpd:
+    """httpd with the event MPM, two children, one service."""
+
+    def __init__(self, folder, module, pki, store_url):
+        self.folder = folder / "httpd"
+        self.folder.mkdir(mode=0o755)
+        self.program = os.path.join(apxs("SBINDIR"), apxs("PROGNAME"))
+        self.version = command(self.program, "-v").split("/", 1)[1].split()[0]
+        self.port = free_port()
+        self.process = None
+        self.url = "http://127.0.0.1:%d%s" % (self.port, PREFIX)
+        self.database = self.folder / "state" / "scep.sqlite"
+        self.password_file = self._passwords()
+        self._write(module, pki, store_url)
+
+    def _passwords(self):
+        password = secrets.token_hex(16)
+        digest = base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
+        (self.folder / "users").write_text("%s:{SHA}%s\n" % (USER, digest))
+        secret = self.folder / "challenge.key"
+        for path, text in ((self.folder / "password", password), (secret, secrets.token_hex(32))):
+            path.touch(mode=0o600)
+            path.write_text(text + "\n")
+        return self.folder / "password"
+
+    def _write(self, module, pki, store_url):
+        modules = apxs("LIBEXECDIR")
+        static = command(self.program, "-l")
+        text = "".join("LoadModule %s_module %s/mod_%s.so\n" % (m, modules, m) for m in MODULES
+                       if "mod_%s.c" % m not in static)
+        text += "LoadModule scep_module %s\n" % module
+        if os.geteuid() == 0:
+            text += "User www-data\nGroup www-data\n"
+        text += """ServerRoot "{0}"
+ServerName localhost
+Listen 127.0.0.1:{1}
+PidFile httpd.pid
+DefaultRuntimeDir .
+ErrorLog error_log
+LogLevel warn scep:info
+LogFormat "%h %u %t \\"%r\\" %>s %b" common
+CustomLog access_log common
+StartServers 2
+ServerLimit 2
+ThreadsPerChild {2}
+MaxRequestWorkers {3}
+MinSpareThreads 1
+MaxSpareThreads {3}
+MaxConnectionsPerChild 0
+KeepAliveTimeout 60
+MaxKeepAliveRequests 0
+<Directory />
+    Require all granted
+</Directory>
+ScepStateDirectory {0}/state
+ScepStore {4}
+ScepChallengeSecretFile {0}/challenge.key
+<ScepService {5}>
+    ScepPath {6}
+{7}    ScepChallengeLifetime 7d
+    ScepChallengeMax 10000000
+</ScepService>
+<Location "{6}/mscep_admin">
+    AuthType Basic
+    AuthName bench
+    AuthBasicProvider file
+    AuthUserFile {0}/users
+    Require valid-user
+</Location>
+""".format(self.folder, self.port, THREADS, 2 * THREADS, store_url, SERVICE, PREFIX, pki.directives())
+        (self.folder / "httpd.conf").write_text(text)
+
+    def start(self):
+        self.process = spawn([self.program, "-DFOREGROUND", "-d", self.folder, "-f",
+                              self.folder / "httpd.conf"], self.folder, "httpd")
+        wait_until(self._is_up, 60, "httpd")
+
+    def _is_up(self):
+        if self.process.poll() is not None:
+            raise Failure("httpd does not start:\n" + self.messages())
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0 and len(children(self.process.pid)) >= 2
+
+    def messages(self):
+        """The last of what httpd said."""
+        text = ""
+        for name in ("httpd.out", "error_log"):
+            path = self.folder / name
+            if path.exists():
+                text += path.read_text(errors="replace")[-2000:]
+        return text
+
+    def complaints(self):
+        """Lines of level warn and above."""
+        lines = (self.folder / "error_log").read_text(errors="replace").splitlines()
+        return [line for line in lines if any(":%s]" % level in line for level in
+                                              ("warn", "error", "crit", "alert", "emerg"))]
+
+    def cpu(self):
+        return cpu_seconds(self.process.pid)
+
+    def stop(self):
+        stop(self.process)
+        self.process = None

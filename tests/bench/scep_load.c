@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A load generator for one SCEP service on this host, for tests/bench/run.
+ *
+ *   mint     reads challenges from mscep_admin into a file
+ *   prepare  makes one PKCSReq message for each challenge: the devices' work, before the clock runs
+ *   send     posts every message exactly once and checks every answer after the clock has stopped;
+ *            the same file sent again is a replay
+ *
+ * Prints one JSON object.  Ends with 0 when everything succeeded, 1 when something failed, 2 when it
+ * could not start.
+ */
+#include "load_http.h"
+#include "load_message.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEVICES 16
+#define THREADS_MAX 256
+#define COUNT_MAX 2000000
+#define CHALLENGE_MAX 255
+
+typedef struct options_t {
+    load_target_t target;
+    const char *url, *user, *password_file, *challenges, *keys, *messages;
+    int count, connections, timeout, deadline, thorough;
+} options_t;
+
+/* What became of one request. */
+typedef struct result_t {
+    double ms;
+    const char *error;
+    unsigned char *reply;       /* mint: the challenge as text */
+    size_t reply_len;
+} result_t;
+
+/* One mode's work, shared by its threads. */
+typedef struct work_t {
+    const options_t *options;
+    void (*one)(struct work_t *work, load_connection_t *c, int i);
+    char headers[1024];
+    load_device_t devices[DEVICES];
+    load_ra_t ra;
+    char **challenges;
+    load_message_t *messages;
+    result_t *results;
+    int count, next;
+    double end;
+} work_t;
+
+/* Prints why it cannot start and ends. */
+static void die(const char *text)
+{
+    fprintf(stderr, "scep_load: %s\n", text);
+    exit(2);
+}
+
+/* Seconds of a clock that only goes forward. */
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Memory for count things, zeroed. */
+static void *need(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+
+    if (!memory)
+        die("out of memory");
+    return memory;
+}
+
+/* ---- threads */
+
+/* A thread: takes the next number until there are none or the time is over. */
+static void *run_thread(void *baton)
+{
+    work_t *work = baton;
+    load_connection_t c;
+    double start;
+    int i;
+
+    load_connection_init(&c, &work->options->target, work->options->timeout);
+    while ((i = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->count) {
+        start = now();
+        if (start >= work->end) {
+            work->results[i].error = "not sent: the time was over";
+            continue;
+        }
+        work->one(work, &c, i);
+        work->results[i].ms = (now() - start) * 1000;
+    }
+    load_connection_close(&c);
+    OPENSSL_thread_stop();
+    return NULL;
+}
+
+/* Does all the work with that many threads; the seconds it took. */
+static double run_threads(work_t *work, int threads,
+                          void (*one)(work_t *work, load_connection_t *c, int i))
+{
+    pthread_t ids[THREADS_MAX];
+    double start = now();
+    int i, made = 0;
+
+    work->one = one;
+    work->next = 0;
+    work->end = start + work->options->deadline;
+    for (i = 0; i < threads; i++) {
+        if (pthread_create(&ids[made], NULL, run_thread, work) == 0)
+            made++;
+    }
+    if (!made)
+        die("no threads");
+    for (i = 0; i < made; i++)
+        pthread_join(ids[i], NULL);
+    return now() - start;
+}
+
+/* For qsort. */
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Prints the JSON object; how many failed. */
+static int report(const work_t *work, const char *mode, double seconds)
+{
+    double *ms = need((size_t)work->count, sizeof(*ms));
+    const char *first = "";
+    int i, good = 0, bad;
+
+    for (i = 0; i < work->count; i++) {
+        if (!work->results[i].error)
+            ms[good++] = work->results[i].ms;
+        else if (!*first)
+            first = work->results[i].error;
+    }
+    bad = work->count - good;
+    qsort(ms, (size_t)good, sizeof(*ms), compare);
+    printf("{\"mode\": \"%s\", \"count\": %d, \"failures\": %d, \"seconds\": %.4f, "
+           "\"per_second\": %.1f, \"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, "
+           "\"max_ms\": %.3f, \"first_failure\": \"%s\"}\n",
+           mode, work->count, bad, seconds, seconds > 0 ? good / seconds : 0,
+           good ? ms[good / 2] : 0, good ? ms[(int)(good * 0.9)] : 0,
+           good ? ms[(int)(good * 0.99)] : 0, good ? ms[good - 1] : 0, first);
+    free(ms);
+    return bad;
+}
+
+/* ---- mint */
+
+/* Sets the header of Basic authentication; the password is read from a file. */
+static void set_authorization(work_t *work)
+{
+    char password[256] = "", both[512], encoded[700];
+    FILE *file = fopen(work->options->password_file, "r");
+    int len;
+
+    if (!file || !fgets(password, sizeof(password), file))
+        die("cannot read the password's file");
+    fclose(file);
+    password[strcspn(password, "\r\n")] = '\0';
+    len = snprintf(both, sizeof(both), "%s:%s", work->options->user, password);
+    if (len < 0 || len > 300)
+        die("user and password are too long");
+    EVP_EncodeBlock((unsigned char *)encoded, (unsigned char *)both, len);
+    snprintf(work->headers, sizeof(work->headers),
+             "Authorization: Basic %s\r\nAccept: application/json\r\n", encoded);
+    OPENSSL_cleanse(password, sizeof(password));
+    OPENSSL_cleanse(both, sizeof(both));
+    OPENSSL_cleanse(encoded, sizeof(encoded));
+}
+
+/* Reads one challenge. */
+static void mint_one(work_t *work, load_connection_t *c, int i)
+{
+    static const char member[] = "\"challenge\":\"";
+    result_t *result = &work->results[i];
+    load_answer_t answer;
+    const char *at = NULL;
+    size_t len = 0;
+
+    result->error = load_request(c, &answer, "GET", "/mscep_admin", work->headers, NULL, 0);
+    if (result->error)
+        return;
+    if (answer.status == 200 && strcmp(answer.type, "application/json") == 0)
+        at = strstr((const char *)answer.body, member);
+    if (at)
+        len = strspn(at + sizeof(member) - 1, "0123456789ABCDEFabcdef");
+    if (len == 0 || len > CHALLENGE_MAX) {
+        result->error = answer.status == 200 ? "no challenge in the answer" : "status is not 200";
+        return;
+    }
+    result->reply = (unsigned char *)strndup(at + sizeof(member) - 1, len);
+}
+
+/* Mints and writes the challenges; the exit status. */
+static int mint(const options_t *options)
+{
+    work_t work = {0};
+    double seconds;
+    FILE *out;
+    int fd, i, bad;
+
+    work.options = options;
+    work.count = options->count;
+    work.results = need((size_t)work.count, sizeof(*work.results));
+    set_authorization(&work);
+    fd = open(options->challenges, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!out)
+        die("cannot write the file of challenges");
+    seconds = run_threads(&work, options->connections, mint_one);
+    for (i = 0; i < work.count; i++) {
+        if (work.results[i].reply)
+            fprintf(out, "%s\n", (char *)work.results[i].reply);
+        free(work.results[i].reply);
+    }
+    if (fclose(out) != 0)
+        die("cannot write the file of challenges");
+    bad = report(&work, "mint", seconds);
+    OPENSSL_cleanse(work.headers, sizeof(work.headers));
+    free(work.results);
+    return bad ? 1 : 0;
+}
+
+/* ---- prepare */
+
+/* Reads the RA's certificates from the server. */
+static void get_ra(work_t *work)
+{
+    load_connection_t c;
+    load_answer_t answer;
+    const char *error;
+
+    load_connection_init(&c, &work->options->target, work->options->timeout);
+    error = load_request(&c, &answer, "GET", "/mscep/mscep.dll?operation=GetCACert", "", NULL, 0);
+    if (!error)
+        error = answer.status != 200
+                    ? "GetCACert: the status is not 200"
+                    : load_ra_parse(&work->ra, answer.type, answer.body, answer.body_len);
+    if (error)
+        die(error);
+    load_connection_close(&c);
+}
+
+/* Reads the challenges. */
+static void read_challenges(work_t *work)
+{
+    char line[CHALLENGE_MAX + 2];
+    FILE *in = fopen(work->options->challenges, "r");
+
+    if (!in)
+        die("cannot read the file of challenges");
+    work->challenges = need(COUNT_MAX, sizeof(*work->challenges));
+    while (work->count < COUNT_MAX && fgets(line, sizeof(line), in)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (*line)
+            work->challenges[work->count++] = strdup(line);
+    }
+    fclose(in);
+}
+
+/* Makes one message. */
+static void prepare_one(work_t *work, load_connection_t *c, int i)
+{
+    (void)c;
+    work->results[i].error = load_message_make(&work->messages[i], work->devices, DEVICES, &work->ra,
+                                               work->challenges[i], (unsigned long)i);
+}
+
+/* Makes and writes the messages; the exit status. */
+static int prepare(const options_t *options)
+{
+    work_t work = {0};
+    const char *error;
+    double seconds;
+    FILE *out;
+    int fd, i, bad;
+
+    work.options = options;
+    error = load_devices(work.devices, DEVICES, options->keys);
+    if (error)
+        die(error);
+    get_ra(&work);
+    read_challenges(&work);
+    work.messages = need((size_t)work.count, sizeof(*work.messages));
+    work.results = need((size_t)work.count, sizeof(*work.results));
+    fd = open(options->messages, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!out)
+        die("cannot write the file of messages");
+    seconds = run_threads(&work, options->connections, prepare_one);
+    for (i = 0; i < work.count; i++) {
+        if (!work.results[i].error && !load_message_write(&work.messages[i], out))
+            work.results[i].error = "cannot write";
+        load_message_free(&work.messages[i]);
+        free(work.challenges[i]);
+    }
+    if (fclose(out) != 0)
+        die("cannot write the file of messages");
+    bad = report(&work, "prepare", seconds);
+    load_devices_free(work.devices, DEVICES);
+    load_ra_free(&work.ra);
+    free(work.challenges);
+    free(work.messages);
+    free(work.results);
+    return bad ? 1 : 0;
+}
+
+/* ---- send */
+
+/* Reads the messages. */
+static void read_messages(work_t *work)
+{
+    FILE *in = fopen(work->options->messages, "r");
+    load_message_t message;
+
+    if (!in)
+        die("cannot read the file of messages");
+    work->messages = need(COUNT_MAX, sizeof(*work->messages));
+    while (work->count < COUNT_MAX && load_message_read(&message, in)) {
+        if (message.device < 0 || message.device >= DEVICES)
+            die("the messages are of other devices");
+        work->messages[work->count++] = message;
+    }
+    fclose(in);
+}
+
+/* Posts one message. */
+static void send_one(work_t *work, load_connection_t *c, int i)
+{
+    result_t *result = &work->results[i];
+    load_answer_t answer;
+
+    result->error = load_request(c, &answer, "POST", "/mscep/mscep.dll?operation=PKIOperation",
+                                 "Content-Type: application/x-pki-message\r\n",
+                                 work->messages[i].der, work->messages[i].der_len);
+    if (result->error)
+        return;
+    if (answer.status != 200)
+        result->error = "status is not 200";
+    else if (strcmp(answer.type, "application/x-pki-message") != 0)
+        result->error = "wrong content type";
+    else if ((result->reply = malloc(answer.body_len + 1)) == NULL)
+        result->error = "out of memory";
+    else {
+        memcpy(result->reply, answer.body, answer.body_len);
+        result->reply_len = answer.body_len;
+    }
+}
+
+/* Checks what came back; each thorough-th answer is opened. */
+static void check_replies(work_t *work)
+{
+    int i, every = work->options->thorough;
+
+    for (i = 0; i < work->count; i++) {
+        result_t *result = &work->results[i];
+
+        if (!result->error)
+            result->error = load_reply_check(&work->messages[i], work->devices, &work->ra,
+                                             result->reply, result->reply_len,
+                                             every > 0 && i % every == 0);
+    }
+}
+
+/* Sends the messages; the exit status. */
+static int send_messages(const options_t *options)
+{
+    work_t work = {0};
+    const char *error;
+    double seconds;
+    int i, bad;
+
+    work.options = options;
+    error = load_devices(work.devices, DEVICES, options->keys);
+    if (error)
+        die(error);
+    get_ra(&work);
+    read_messages(&work);
+    work.results = need((size_t)work.count, sizeof(*work.results));
+    seconds = run_threads(&work, options->connections, send_one);
+    check_replies(&work);
+    bad = report(&work, "send", seconds);
+    for (i = 0; i < work.count; i++) {
+        load_message_free(&work.messages[i]);
+        free(work.results[i].reply);
+    }
+    load_devices_free(work.devices, DEVICES);
+    load_ra_free(&work.ra);
+    free(work.messages);
+    free(work.results);
+    return bad || work.count == 0 ? 1 : 0;
+}
+
+/* ---- command line */
+
+/* Prints what there is. */
+static void usage(void)
+{
+    puts("Usage: scep_load mint    --url URL --count N --user NAME --password-file FILE\n"
+         "                         --challenges FILE [--connections K]\n"
+         "       scep_load prepare --url URL --challenges FILE --keys FILE --messages FILE\n"
+         "                         [--connections THREADS]\n"
+         "       scep_load send    --url URL --keys FILE --messages FILE [--connections K]\n"
+         "                         [--thorough N]\n"
+         "URL is http://127.0.0.1:PORT/PREFIX of the service; no other host is accepted.\n"
+         "Also: --timeout SECONDS of one request (30), --deadline SECONDS of all (900);\n"
+         "--thorough N opens each Nth reply (16; 0 none).  --keys is made when it is not there.");
+}
+
+/* The number in text, from 0 to max. */
+static int number(const char *text, int max)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (!*text || *end || n < 0 || n > max)
+        die("a number is out of range");
+    return (int)n;
+}
+
+/* Reads the options after the mode. */
+static void parse(options_t *options, int argc, char **argv)
+{
+    static const struct option names[] = {
+        {"url", 1, NULL, 'u'},        {"user", 1, NULL, 'n'},     {"password-file", 1, NULL, 'p'},
+        {"challenges", 1, NULL, 'c'}, {"keys", 1, NULL, 'k'},     {"messages", 1, NULL, 'm'},
+        {"count", 1, NULL, 'N'},      {"connections", 1, NULL, 'K'}, {"timeout", 1, NULL, 't'},
+        {"deadline", 1, NULL, 'd'},   {"thorough", 1, NULL, 'T'}, {NULL, 0, NULL, 0}};
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        switch (c) {
+        case 'u': options->url = optarg; break;
+        case 'n': options->user = optarg; break;
+        case 'p': options->password_file = optarg; break;
+        case 'c': options->challenges = optarg; break;
+        case 'k': options->keys = optarg; break;
+        case 'm': options->messages = optarg; break;
+        case 'N': options->count = number(optarg, COUNT_MAX); break;
+        case 'K': options->connections = number(optarg, THREADS_MAX); break;
+        case 't': options->timeout = number(optarg, 3600); break;
+        case 'd': options->deadline = number(optarg, 86400); break;
+        case 'T': options->thorough = number(optarg, COUNT_MAX); break;
+        default: exit(2);
+        }
+    }
+    if (optind < argc)
+        die("too many arguments; see --help");
+}
+
+int main(int argc, char **argv)
+{
+    options_t options = {0};
+    const char *mode = argc > 1 ? argv[1] : "", *error;
+
+    if (strcmp(mode, "--help") == 0 || strcmp(mode, "-h") == 0) {
+        usage();
+        return 0;
+    }
+    options.connections = 8;
+    options.timeout = 30;
+    options.deadline = 900;
+    options.thorough = 16;
+    if (argc > 1)
+        parse(&options, argc - 1, argv + 1);
+    error = options.url ? load_target_parse(&options.target, options.url) : "--url is missing";
+    if (error)
+        die(error);
+    if (options.connections < 1)
+        die("at least one connection");
+    if (strcmp(mode, "mint") == 0 && options.user && options.password_file && options.challenges)
+        return mint(&options);
+    if (strcmp(mode, "prepare") == 0 && options.challenges && options.keys && options.messages)
+        return prepare(&options);
+    if (strcmp(mode, "send") == 0 && options.keys && options.messages)
+        return send_messages(&options);
+    die("no such mode, or an option is missing; see --help");
+    return 2;
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: servers that end with their scope, and an error_log that must hold nothing unannounced."""
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import conf             # noqa: E402
+import env              # noqa: E402
+import httpd as httpds  # noqa: E402
+import pki              # noqa: E402
+import servers          # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: the fast part, also run with sanitizers")
+    config.addinivalue_line("markers", "slow: takes more than ten seconds")
+    if "SCEP_TEST_BASE" not in os.environ:
+        base = tempfile.mkdtemp(prefix="scept-", dir="/tmp")
+        os.chmod(base, 0o755)
+        os.environ["SCEP_TEST_BASE"] = base
+        config.scep_base = base
+
+
+def pytest_unconfigure(config):
+    base = getattr(config, "scep_base", None)
+    if base and os.environ.get("SCEP_KEEP") != "1":
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    if env.module() is None:
+        skip = pytest.mark.skip(reason="mod_scep.so is not built in %s" % env.BUILD)
+        for item in items:
+            item.add_marker(skip)
+
+
+class Factory:
+    """Makes servers and stops them."""
+
+    def __init__(self):
+        self.made = []
+
+    def httpd(self, services=None, **how):
+        server = httpds.Httpd(services or [conf.Service(pki.make())], **how)
+        self.made.append(server)
+        return server
+
+    def redis(self, **how):
+        self.made.append(servers.Redis(**how))
+        return self.made[-1].start()
+
+    def haproxy(self, hosts):
+        self.made.append(servers.Haproxy(hosts))
+        return self.made[-1].start()
+
+    def close(self):
+        problems = []
+        for server in reversed(self.made):
+            server.stop()
+            if server in httpds.live:
+                httpds.live.remove(server)
+                problems += server.log.check()
+        assert not problems, "unannounced in error_log at the end:\n" + "\n".join(problems)
+
+
+@pytest.fixture
+def factory():
+    """Servers of one test."""
+    made = Factory()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def module_factory():
+    """Servers of one test module."""
+    made = Factory()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def server(module_factory):
+    """A started httpd with one service, embedded store and RA certificates."""
+    return module_factory.httpd().start()
+
+
+@pytest.fixture(autouse=True)
+def error_log_guard():
+    """Fails the test for each line of level warn or above that it did not announce."""
+    for server in httpds.live:
+        server.log.begin()
+    yield
+    problems = []
+    for server in httpds.live:
+        problems += ["%s: %s" % (server.folder.name, line) for line in server.log.check()]
+    assert not problems, "unannounced in error_log:\n" + "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def keys():
+    """A handful of RSA-2048 keys for devices."""
+    return pki.device_keys(4)

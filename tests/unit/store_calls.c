@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See store_calls.h. */
+#include "store_calls.h"
+#include <apr_strings.h>
+#include <string.h>
+#include <unistd.h>
+
+store_calls_t calls;
+
+/* Opens the store of a kind; whether there is one. */
+int calls_open(int kind)
+{
+    calls.p = fixture_pool();
+    calls.store = store_fixture_open(kind, calls.p);
+    calls.service = apr_psprintf(calls.p, "t%d-%" APR_TIME_T_FMT, (int)getpid(), apr_time_now());
+    return calls.store != NULL;
+}
+
+/* 64 hex digits that stand for n. */
+const char *calls_id(int n)
+{
+    return apr_psprintf(calls.p, "%064x", (unsigned)n);
+}
+
+/* 32 hex digits that stand for n. */
+const char *calls_half(int n)
+{
+    return apr_psprintf(calls.p, "%032x", (unsigned)n);
+}
+
+/* A challenge to issue. */
+store_challenge_t calls_challenge(int n, apr_interval_time_t life, int uses, int attempts)
+{
+    store_challenge_t ch = {0};
+
+    ch.id = calls_id(n);
+    ch.lifetime = life;
+    ch.uses = uses;
+    ch.attempts = attempts;
+    ch.caller = "mdm";
+    ch.template_name = "Device";
+    ch.bound = "{}";
+    return ch;
+}
+
+/* Issues challenge n. */
+store_result_e calls_issue(int n, apr_interval_time_t life, int uses, int attempts, int cap)
+{
+    store_challenge_t ch = calls_challenge(n, life, uses, attempts);
+    store_result_e result;
+
+    ck_assert_int_eq(store_issue(calls.store, calls.service, &ch, cap, &result, &calls.outstanding,
+                                 &calls.free_in, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+/* A claim of transaction t for challenge n (0: none). */
+store_claim_t calls_make_claim(int t, int n, int nonce, apr_interval_time_t lease)
+{
+    store_claim_t claim = {0};
+
+    claim.tx_key = calls_id(1000 + t);
+    claim.poll_key = calls_id(2000 + t);
+    claim.csr_digest = calls_id(3000 + t);
+    claim.challenge_id[0] = n ? calls_id(n) : NULL;
+    claim.nonce = calls_half(nonce);
+    claim.lease = lease;
+    claim.retention = KEEP;
+    claim.serial = calls_half(4000 + nonce);
+    claim.not_before = apr_time_from_sec(1700000000 + nonce);
+    claim.transaction_id = apr_psprintf(calls.p, "tid-%d", t);
+    claim.subject = "CN=device";
+    claim.template_name = "Device";
+    claim.client = "192.0.2.1";
+    return claim;
+}
+
+/* Sends a claim. */
+store_result_e calls_send(const store_claim_t *claim)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_claim(calls.store, calls.service, claim, &result, &calls.tx, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_claim(int t, int n, int nonce, apr_interval_time_t lease)
+{
+    store_claim_t c = calls_make_claim(t, n, nonce, lease);
+
+    return calls_send(&c);
+}
+
+/* The certificate of transaction t: bytes of all values. */
+crypt_buf_t calls_certificate(int t)
+{
+    crypt_buf_t cert;
+    unsigned char *data = apr_palloc(calls.p, 1200);
+    int i;
+
+    for (i = 0; i < 1200; i++)
+        data[i] = (unsigned char)(i + t);
+    cert.data = data;
+    cert.len = 1200;
+    return cert;
+}
+
+store_result_e calls_commit(int t, apr_int64_t fence)
+{
+    crypt_buf_t cert = calls_certificate(t);
+    store_result_e result;
+
+    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert,
+                                  KEEP, &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_fail(calls.store, calls.service, calls_id(1000 + t), fence, blame,
+                                "test-reason", KEEP, &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_pend(int t, apr_int64_t fence, apr_interval_time_t span)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_pend(calls.store, calls.service, calls_id(1000 + t), fence, "cookie 7",
+                                span, KEEP, &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_poll(int t, int nonce, apr_interval_time_t lease)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_poll(calls.store, calls.service, calls_id(2000 + t), calls_half(nonce),
+                                lease, &result, &calls.tx, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_find(int t)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(
+        store_find(calls.store, calls.service, calls_id(1000 + t), &result, &calls.tx, calls.p),
+        APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_revoke(int n)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_revoke(calls.store, calls.service, calls_id(n), &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+/* Checks that tx carries transaction t's certificate. */
+void calls_check_certificate(int t)
+{
+    crypt_buf_t want = calls_certificate(t);
+
+    ck_assert_uint_eq(calls.tx.certificate.len, want.len);
+    ck_assert_mem_eq(calls.tx.certificate.data, want.data, want.len);
+}

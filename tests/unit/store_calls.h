@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Short names for the calls of the conformance suite: numbers stand for ids, everything that does
+ * not matter has a usual value, a status other than APR_SUCCESS ends the test.
+ */
+#ifndef UNIT_STORE_CALLS_H
+#define UNIT_STORE_CALLS_H
+
+#include "store_fixture.h"
+
+#define MS(n) apr_time_from_msec(n)
+#define LIFE apr_time_from_sec(600)
+#define LEASE apr_time_from_sec(60)
+#define KEEP apr_time_from_sec(3600)
+
+/* The running test's store, and what the last call gave. */
+typedef struct store_calls_t {
+    apr_pool_t *p;
+    store_t *store;
+    const char *service;
+    store_tx_t tx; /* of claim, poll or find */
+    apr_interval_time_t free_in;
+    int outstanding;
+} store_calls_t;
+
+extern store_calls_t calls;
+
+/* Opens the store of a kind in a service of its own; whether there is one. */
+int calls_open(int kind);
+
+#define OPEN()           \
+    if (!calls_open(_i)) \
+    return
+
+/* 64 and 32 hex digits that stand for n. */
+const char *calls_id(int n);
+const char *calls_half(int n);
+
+/* A challenge to issue, and issuing it. */
+store_challenge_t calls_challenge(int n, apr_interval_time_t life, int uses, int attempts);
+store_result_e calls_issue(int n, apr_interval_time_t life, int uses, int attempts, int cap);
+
+/* A claim of transaction t for challenge n (0: none), and sending it. */
+store_claim_t calls_make_claim(int t, int n, int nonce, apr_interval_time_t lease);
+store_result_e calls_send(const store_claim_t *claim);
+store_result_e calls_claim(int t, int n, int nonce, apr_interval_time_t lease);
+
+/* Transaction t's certificate: bytes of all values. */
+crypt_buf_t calls_certificate(int t);
+void calls_check_certificate(int t);
+
+/* The other slots, for transaction t or challenge n. */
+store_result_e calls_commit(int t, apr_int64_t fence);
+store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame);
+store_result_e calls_pend(int t, apr_int64_t fence, apr_interval_time_t span);
+store_result_e calls_poll(int t, int nonce, apr_interval_time_t lease);
+store_result_e calls_find(int t);
+store_result_e calls_revoke(int n);
+
+#endif /* UNIT_STORE_CALLS_H */
