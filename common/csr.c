@@ -125,7 +125,10 @@ static EVP_PKEY *rsa_from_numbers(const BIGNUM *n, const BIGNUM *e)
     return key;
 }
 
-/* Modulus and exponent in a bit string of RSAPublicKey; 0 if it is none, or RSA cannot work with it. */
+/*
+ * Modulus and exponent in a bit string of RSAPublicKey; 0 if it is none, or RSA cannot work with
+ * it.
+ */
 static int read_rsa_numbers(BIGNUM **pn, BIGNUM **pe, const ASN1_BIT_STRING *bits)
 {
     const unsigned char *data = ASN1_STRING_get0_data(bits), *end;

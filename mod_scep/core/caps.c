@@ -6,9 +6,9 @@
 #include <string.h>
 
 /*
- * RFC 8894 section 3.5.2, table 5.  needed: SCEP_LEGACY_* that must be on.  NEVER: this server does
- * not have it.  ON_REQUEST: true, but not the RFC's, so it is said only where ScepCapabilities says so
- * (strongSwan 5.9.8 takes AES for missing where SHA-384 is not offered).
+ * RFC 8894 section 3.5.2, table 5.  needed: SCEP_LEGACY_* that must be on.  NEVER: this server
+ * does not have it.  ON_REQUEST: true, but not the RFC's, so it is said only where
+ * ScepCapabilities says so (strongSwan 5.9.8 takes AES for missing where SHA-384 is not offered).
  */
 static const struct {
     const char *keyword;

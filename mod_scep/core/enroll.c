@@ -32,9 +32,9 @@ static apr_status_t check_signer(const scep_message_t *message, const csr_t *csr
 }
 
 /*
- * 3. open: decrypt, parse the CSR, verify its self-signature.  That signature is what proves that the
- * envelope came whole, so all that fails before it holds gets the one answer of an envelope that cannot
- * be opened (envelope.h); reason and detail, for the log, stay.
+ * 3. open: decrypt, parse the CSR, verify its self-signature.  That signature is what proves that
+ * the envelope came whole, so all that fails before it holds gets the one answer of an envelope
+ * that cannot be opened (envelope.h); reason and detail, for the log, stay.
  */
 static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                                  const scep_message_t *message, outcome_t *out)
@@ -146,8 +146,9 @@ static void sign_claimed(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, p
         deliver(enrollment, ctx, &event.certificate, trace);
 }
 
-void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const scep_request_t *request,
-                 const scep_message_t *message, scep_trace_t *trace)
+void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
+                 const scep_request_t *request, const scep_message_t *message,
+                 scep_trace_t *trace)
 {
     csr_t *csr = NULL;
     policy_tx_t *tx = NULL;

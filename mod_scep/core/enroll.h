@@ -7,12 +7,13 @@
 
 typedef struct scep_enrollment_t {
     const EVP_CIPHER *cipher;       /* of the request's envelope; NULL if it was not read */
-    crypt_buf_t certificates[2];    /* with SUCCESS: DER, leaf first, then the issuing CA if configured */
+    crypt_buf_t certificates[2];    /* with SUCCESS: DER, leaf, then the CA if configured */
     int ncertificates;
 } scep_enrollment_t;
 
 /* Always sets trace->outcome; the other parts of trace as far as it came.  May block. */
-void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const scep_request_t *request,
-                 const scep_message_t *message, scep_trace_t *trace);
+void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
+                 const scep_request_t *request, const scep_message_t *message,
+                 scep_trace_t *trace);
 
 #endif /* SCEP_ENROLL_H */

@@ -120,7 +120,10 @@ static int decrypt(crypt_buf_t *plain, CMS_ContentInfo *cms, EVP_PKEY *key, X509
     return ok && plain->len > 0;
 }
 
-/* For envelopes whose recipient is spelled in a way that does not match: the first key that gives a SEQUENCE. */
+/*
+ * For envelopes whose recipient is spelled in a way that does not match: the first key that gives
+ * a SEQUENCE.
+ */
 static int decrypt_by_trial(crypt_buf_t *plain, const scep_message_t *message,
                             const apr_array_header_t *keys, apr_pool_t *p)
 {

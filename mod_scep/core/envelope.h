@@ -2,8 +2,9 @@
 /*
  * pkcsPKIEnvelope (RFC 8894 section 3.2.2): opening the device's, sealing ours.
  *
- * Everything that goes wrong while one is opened (key transport, padding, content) gives the same outcome: a
- * difference would be an oracle for whoever holds somebody else's envelope, and the challenge is inside.
+ * Everything that goes wrong while one is opened (key transport, padding, content) gives the same
+ * outcome: a difference would be an oracle for whoever holds somebody else's envelope, and the
+ * challenge is inside.
  */
 #ifndef SCEP_ENVELOPE_H
 #define SCEP_ENVELOPE_H
@@ -14,18 +15,19 @@
 void scep_envelope_refuse(outcome_t *out, const char *detail, apr_pool_t *p);
 
 /*
- * Step 3: decrypts message->envelope with the service's RA keys, found by issuer and serial number or
- * subjectKeyIdentifier, else by trying each.  *pcipher: what it was encrypted with.  *plain is
- * owned by p and cleansed with it.  APR_EINVAL with out REFUSED: badAlg for a cipher that is not allowed (its OID in
- * detail), else scep_envelope_refuse().
+ * Step 3: decrypts message->envelope with the service's RA keys, found by issuer and serial
+ * number or subjectKeyIdentifier, else by trying each.  *pcipher: what it was encrypted with.
+ * *plain is owned by p and cleansed with it.  APR_EINVAL with out REFUSED: badAlg for a cipher
+ * that is not allowed (its OID in detail), else scep_envelope_refuse().
  */
 apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher,
                                 const scep_message_t *message, const scep_service_t *service,
                                 outcome_t *out, apr_pool_t *p);
 
 /*
- * An EnvelopedData of plain for the message's signer (RSA), its key found by the signer's issuer and serial.
- * APR_EINVAL: the signer's key cannot encrypt (not RSA); APR_EGENERAL: OpenSSL failed.
+ * An EnvelopedData of plain for the message's signer (RSA), its key found by the signer's issuer
+ * and serial. APR_EINVAL: the signer's key cannot encrypt (not RSA); APR_EGENERAL: OpenSSL
+ * failed.
  */
 apr_status_t scep_envelope_seal(crypt_buf_t *sealed, const crypt_buf_t *plain,
                                 const EVP_CIPHER *cipher, const scep_message_t *message,

@@ -308,8 +308,8 @@ static const char *read_attributes(scep_message_t *message, const cms_signer_inf
 }
 
 /*
- * Whether a wrong digest or signature counts.  Always, but in a fuzzing build, which could not reach
- * what comes after them otherwise (as in OpenSSL's own).
+ * Whether a wrong digest or signature counts.  Always, but in a fuzzing build, which could not
+ * reach what comes after them otherwise (as in OpenSSL's own).
  */
 static int must_verify(void)
 {

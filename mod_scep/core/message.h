@@ -34,11 +34,11 @@ typedef struct scep_message_t {
 } scep_message_t;
 
 /*
- * Steps 2 of an enrollment.  APR_SUCCESS: *pmessage is verified, its transactionID is there (other
- * attributes are the caller's to check).  APR_EINVAL with out MALFORMED: no answer but HTTP 400.
- * APR_EINVAL with out REFUSED (badAlg): an algorithm that may not vouch for a message; *pmessage then
- * holds transactionID and nonce for the answer, unverified, and nothing else may be used.
- * legacy: SCEP_LEGACY_*.  der must outlive the message.
+ * Steps 2 of an enrollment.  APR_SUCCESS: *pmessage is verified, its transactionID is there
+ * (other attributes are the caller's to check).  APR_EINVAL with out MALFORMED: no answer but
+ * HTTP 400. APR_EINVAL with out REFUSED (badAlg): an algorithm that may not vouch for a message;
+ * *pmessage then holds transactionID and nonce for the answer, unverified, and nothing else may
+ * be used. legacy: SCEP_LEGACY_*.  der must outlive the message.
  */
 apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der, unsigned legacy,
                                outcome_t *out, apr_pool_t *p);

@@ -115,7 +115,8 @@ static int normalize(char *text, apr_size_t len)
     return n;
 }
 
-apr_status_t scep_query_decode(crypt_buf_t *der, const char *message, outcome_t *out, apr_pool_t *p)
+apr_status_t scep_query_decode(crypt_buf_t *der, const char *message, outcome_t *out,
+                               apr_pool_t *p)
 {
     apr_size_t len = 0;
     char *text, *padded;

@@ -16,17 +16,18 @@ typedef struct scep_query_t {
 } scep_query_t;
 
 /*
- * Names are matched without case; other parameters are ignored.  APR_EINVAL with out MALFORMED: operation or
- * message stands there twice, or operation has a broken escape, a NUL or over 64 characters.  args NULL
- * is an empty query.
+ * Names are matched without case; other parameters are ignored.  APR_EINVAL with out MALFORMED:
+ * operation or message stands there twice, or operation has a broken escape, a NUL or over 64
+ * characters.  args NULL is an empty query.
  */
 apr_status_t scep_query_parse(scep_query_t *query, const char *args, outcome_t *out, apr_pool_t *p);
 
 /*
- * Decodes the base64 of message in every form that clients send: percent-escaped or not, '+' raw, escaped or
- * turned into a space, base64url, line breaks, padding or none.  APR_EINVAL with out MALFORMED: empty, a broken
- * escape, another character, or no base64 at all.
+ * Decodes the base64 of message in every form that clients send: percent-escaped or not, '+' raw,
+ * escaped or turned into a space, base64url, line breaks, padding or none.  APR_EINVAL with out
+ * MALFORMED: empty, a broken escape, another character, or no base64 at all.
  */
-apr_status_t scep_query_decode(crypt_buf_t *der, const char *message, outcome_t *out, apr_pool_t *p);
+apr_status_t scep_query_decode(crypt_buf_t *der, const char *message, outcome_t *out,
+                               apr_pool_t *p);
 
 #endif /* SCEP_QUERY_H */

@@ -165,8 +165,9 @@ leave:
 }
 
 /*
- * A SignedData without a signer.  Without an envelope its content is an empty octet string: absent
- * content is a detached signature to clients that verify with OpenSSL's PKCS7_verify() (certmonger).
+ * A SignedData without a signer.  Without an envelope its content is an empty octet string:
+ * absent content is a detached signature to clients that verify with OpenSSL's PKCS7_verify()
+ * (certmonger).
  */
 static cms_signed_t *make_signed(const crypt_buf_t *content, X509 *cert, const EVP_MD *md,
                                  apr_pool_t *p)

@@ -7,7 +7,7 @@
 
 /* What a CertRep says; borrowed for the call. */
 typedef struct scep_reply_t {
-    const scep_message_t *message;      /* what is answered: transactionID, nonce, digest, recipient */
+    const scep_message_t *message;      /* what is answered */
     const outcome_t *outcome;           /* SUCCESS, PENDING or REFUSED */
     const crypt_buf_t *certificates;    /* with SUCCESS: DER, leaf first */
     int ncertificates;
@@ -15,8 +15,8 @@ typedef struct scep_reply_t {
 } scep_reply_t;
 
 /*
- * Makes the DER of a signed CertRep in p.  Each call has a new senderNonce, so a repeated answer is not a copy.
- * APR_EINVAL: the signer's key cannot receive an envelope; other: OpenSSL failed.
+ * Makes the DER of a signed CertRep in p.  Each call has a new senderNonce, so a repeated answer
+ * is not a copy. APR_EINVAL: the signer's key cannot receive an envelope; other: OpenSSL failed.
  */
 apr_status_t scep_reply_make(crypt_buf_t *der, const scep_service_t *service,
                              const scep_reply_t *reply, apr_pool_t *p);

@@ -40,8 +40,10 @@ static void answer_with(scep_response_t *response, const char *type, const void 
 static void answer_without_body(scep_response_t *response)
 {
     const outcome_t *outcome = &response->trace.outcome;
-    apr_interval_time_t wait = outcome->retry_after > 0 ? outcome->retry_after : DEFAULT_RETRY_AFTER;
+    apr_interval_time_t wait = outcome->retry_after;
 
+    if (wait <= 0)
+        wait = DEFAULT_RETRY_AFTER;
     response->http_status = outcome->result == OUTCOME_MALFORMED ? 400 : 503;
     if (response->http_status == 503)
         response->retry_after = (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1);
@@ -71,8 +73,9 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
 }
 
 /*
- * What may be asked by PKIOperation.  The list is closed: a type that is not here, or has no function, is
- * refused before anything else is looked at (CVE-2026-30836 was a type that skipped authorization).
+ * What may be asked by PKIOperation.  The list is closed: a type that is not here, or has no
+ * function, is refused before anything else is looked at (CVE-2026-30836 was a type that skipped
+ * authorization).
  */
 static const struct {
     int type;
@@ -91,8 +94,8 @@ static void dispatch_message(scep_enrollment_t *enrollment, const scep_ctx_t *ct
     apr_size_t i;
 
     if (message->sender_nonce.len == 0) {
-        outcome_refuse(&trace->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "sender-nonce",
-                       "The message has no usable senderNonce.", ctx->pool,
+        outcome_refuse(&trace->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG,
+                       "sender-nonce", "The message has no usable senderNonce.", ctx->pool,
                        "senderNonce is missing, empty, too long or not an OCTET STRING");
         return;
     }
@@ -139,8 +142,8 @@ static void pki_request(scep_response_t *response, const scep_ctx_t *ctx,
     crypt_buf_t der = request->body;
 
     response->trace.operation = "PKIOperation";
-    if (!request->is_post &&
-        scep_query_decode(&der, query->message, &response->trace.outcome, ctx->pool) != APR_SUCCESS) {
+    if (!request->is_post && scep_query_decode(&der, query->message, &response->trace.outcome,
+                                               ctx->pool) != APR_SUCCESS) {
         answer_without_body(response);
         return;
     }

@@ -26,8 +26,8 @@ static int push_certificate(apr_array_header_t *ders, X509 *cert, apr_pool_t *p)
 }
 
 /*
- * RFC 8894 section 4.2.1: one certificate as it is, or the RA's certificates and the chain to the root in a
- * degenerate SignedData.
+ * RFC 8894 section 4.2.1: one certificate as it is, or the RA's certificates and the chain to the
+ * root in a degenerate SignedData.
  */
 static const char *make_ca_cert(scep_service_t *service, STACK_OF(X509) *chain, apr_pool_t *p)
 {
