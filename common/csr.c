@@ -14,6 +14,7 @@
 #define CSR_MAX_EXTENSIONS 64
 #define RSA_MIN_BITS 512
 #define RSA_MAX_BITS 16384
+#define RSA_MAX_EXPONENT_BITS 64   /* a long one makes a verification as dear as a signature */
 
 ASN1_SEQUENCE(spki_t) = {
     ASN1_SIMPLE(spki_t, algor, X509_ALGOR),
@@ -104,7 +105,7 @@ static int rsa_is_sane(const BIGNUM *n, const BIGNUM *e)
 
     return !BN_is_negative(n) && !BN_is_negative(e) && bits >= RSA_MIN_BITS &&
            bits <= RSA_MAX_BITS && BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e) &&
-           BN_cmp(e, n) < 0;
+           BN_num_bits(e) <= RSA_MAX_EXPONENT_BITS;
 }
 
 /* An RSA key of n and e; NULL if that fails. */

@@ -21,7 +21,8 @@ DECLARE_ASN1_FUNCTIONS(spki_t)
 /*
  * The key of an SPKI.  RSA goes the short way (EVP_PKEY_fromdata), all else through the library.
  * Refuses RSA with a modulus under 512 or over 16384 bits, an even modulus, or an exponent that is
- * even or < 3.  APR_EINVAL: not a usable key.  The key is owned by p.
+ * even, < 3 or over 64 bits; EC with a curve that is not named; and all but RSA, RSA-PSS, EC,
+ * Ed25519 and Ed448.  APR_EINVAL: not a usable key.  The key is owned by p.
  */
 apr_status_t spki_key_make(EVP_PKEY **pkey, const spki_t *spki, apr_pool_t *p);
 
@@ -44,9 +45,10 @@ typedef struct csr_t {
 /*
  * Parses and verifies the self-signature (proof of possession, RFC 8894 section 3.3.1).  All is
  * owned by p.  On APR_EINVAL out is a refusal: reason "csr-malformed" (badRequest),
- * "csr-signature" (badMessageCheck), "csr-key" or "csr-algorithm" (badAlg).  der need not outlive
- * the call.  BER is accepted; trailing bytes, a repeated challengePassword or a repeated extension
- * are not.  allow_sha1: whether a SHA-1 self-signature is accepted.
+ * "csr-signature" (badMessageCheck), "csr-key" or "csr-algorithm" (badAlg; only when the signature
+ * verifies, so it says that the CSR came whole).  der need not outlive the call.  BER is accepted;
+ * trailing bytes, a repeated challengePassword or a repeated extension are not.  allow_sha1:
+ * whether a SHA-1 self-signature is accepted.
  */
 apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, int allow_sha1, outcome_t *out,
                       apr_pool_t *p);

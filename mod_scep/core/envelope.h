@@ -2,9 +2,9 @@
 /*
  * pkcsPKIEnvelope (RFC 8894 section 3.2.2): opening the device's, sealing ours.
  *
- * Everything that goes wrong while one is opened (key transport, padding, content) gives the same
- * outcome: a difference would be an oracle for whoever holds somebody else's envelope, and the
- * challenge is inside.
+ * Everything that goes wrong before the CSR's self-signature is verified (key transport, padding,
+ * content, that signature) is answered alike: a difference would be an oracle for whoever holds
+ * somebody else's envelope (CBC has no integrity), and the challenge is inside.
  */
 #ifndef SCEP_ENVELOPE_H
 #define SCEP_ENVELOPE_H

@@ -530,6 +530,20 @@ static int parse_database(const char *text, int *database)
     return 1;
 }
 
+/* Reads a port, "" for Redis' own; whether it is one (apr_uri_parse() lets numbers wrap). */
+static int parse_port(const char *text, int *port)
+{
+    apr_size_t digits = text ? strspn(text, "0123456789") : 0;
+
+    *port = 6379;
+    if (!text || !*text)
+        return 1;
+    if (text[digits] || digits > 5)
+        return 0;
+    *port = atoi(text);
+    return *port >= 1 && *port <= 65535;
+}
+
 /* Parses redis://[user@]host[:port][/db]; whether it is that. */
 static int parse_tcp(redis_options_t *o, const char *url, apr_pool_t *p)
 {
@@ -540,7 +554,8 @@ static int parse_tcp(redis_options_t *o, const char *url, apr_pool_t *p)
         uri.query || uri.fragment || uri.password)
         return 0;
     o->host = uri.hostname;
-    o->port = uri.port_str && *uri.port_str ? uri.port : 6379;
+    if (!parse_port(uri.port_str, &o->port))
+        return 0;
     if (uri.user && *uri.user && !o->user)
         o->user = uri.user;
     path = uri.path && *uri.path == '/' ? uri.path + 1 : "";

@@ -40,8 +40,8 @@ void load_connection_init(load_connection_t *c, const load_target_t *target, int
 void load_connection_close(load_connection_t *c);
 
 /*
- * Sends one request and reads the whole answer, connecting when there is no connection.  Never sends
- * anything twice.  headers: each ended by CRLF, "" none.  NULL, or what went wrong; then the
+ * Sends one request and reads the whole answer, connecting when there is no connection.  Never
+ * sends anything twice.  headers: each ended by CRLF, "" none.  NULL, or what went wrong; then the
  * connection is closed.
  */
 const char *load_request(load_connection_t *c, load_answer_t *answer, const char *method,

@@ -41,7 +41,7 @@ void load_devices_free(load_device_t *devices, int count);
 const char *load_ra_parse(load_ra_t *ra, const char *type, const unsigned char *der, size_t len);
 void load_ra_free(load_ra_t *ra);
 
-/* Makes the message of enrollment number (subject and transactionID come from it).  NULL, or an error. */
+/* Makes the message of enrollment number (its subject and transactionID).  NULL, or an error. */
 const char *load_message_make(load_message_t *message, const load_device_t *devices, int count,
                               const load_ra_t *ra, const char *challenge, unsigned long number);
 
@@ -51,8 +51,8 @@ int load_message_read(load_message_t *message, FILE *file);
 void load_message_free(load_message_t *message);
 
 /*
- * Whether a CertRep is the SUCCESS that message asked for: signed attributes, and where thorough also the
- * signature, the envelope and the certificate in it.  NULL, or what is wrong with it.
+ * Whether a CertRep is the SUCCESS that message asked for: signed attributes, and where thorough
+ * also the signature, the envelope and the certificate in it.  NULL, or what is wrong with it.
  */
 const char *load_reply_check(const load_message_t *message, const load_device_t *devices,
                              const load_ra_t *ra, const unsigned char *der, size_t len,

@@ -7,8 +7,8 @@
  *   send     posts every message exactly once and checks every answer after the clock has stopped;
  *            the same file sent again is a replay
  *
- * Prints one JSON object.  Ends with 0 when everything succeeded, 1 when something failed, 2 when it
- * could not start.
+ * Prints one JSON object.  Ends with 0 when everything succeeded, 1 when something failed, 2 when
+ * it could not start.
  */
 #include "load_http.h"
 #include "load_message.h"
@@ -280,8 +280,9 @@ static void read_challenges(work_t *work)
 static void prepare_one(work_t *work, load_connection_t *c, int i)
 {
     (void)c;
-    work->results[i].error = load_message_make(&work->messages[i], work->devices, DEVICES, &work->ra,
-                                               work->challenges[i], (unsigned long)i);
+    work->results[i].error =
+        load_message_make(&work->messages[i], work->devices, DEVICES, &work->ra,
+                          work->challenges[i], (unsigned long)i);
 }
 
 /* Makes and writes the messages; the exit status. */

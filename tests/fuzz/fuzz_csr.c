@@ -14,7 +14,7 @@
 
 static apr_pool_t *root;
 
-/* Whether an RSA key is written as DER wants it; the library reads any octets as a positive number. */
+/* Whether an RSA key is written in DER; the library reads any octets as a positive number. */
 static int is_der(EVP_PKEY *key, X509_REQ *req)
 {
     const unsigned char *sent = NULL;
@@ -37,7 +37,7 @@ static int may_refuse_key(EVP_PKEY *key, X509_REQ *req)
         if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) &&
             EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e))
             refuse = BN_num_bits(n) < 512 || BN_num_bits(n) > 16384 || !BN_is_odd(n) ||
-                     !BN_is_odd(e) || BN_is_one(e) || BN_cmp(e, n) >= 0 || !is_der(key, req);
+                     !BN_is_odd(e) || BN_is_one(e) || BN_num_bits(e) > 64 || !is_der(key, req);
     }
     else if (EVP_PKEY_is_a(key, "EC")) {
         char encoding[32] = "";

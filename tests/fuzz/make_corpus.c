@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * make_corpus DIRECTORY: writes the seeds of the fuzz targets to DIRECTORY/{message,csr,query}.  They are checked
- * in; run it again when the fixture or the keys change.
+ * make_corpus DIRECTORY: writes the seeds of the fuzz targets to DIRECTORY/{message,csr,query}.
+ * They are checked in; run it again when the fixture or the keys change.
  */
 #include "fuzz_keys.h"
 
@@ -29,6 +29,18 @@ static void write_seed(const char *target, const char *name, const crypt_buf_t *
         perror(path);
         exit(1);
     }
+}
+
+/*
+ * Writes a seed as it is, and in BER: values of indefinite length stay whole when something inside
+ * of them grows or shrinks, so a fuzzer gets further with them.
+ */
+static void write_both(const char *target, const char *name, const crypt_buf_t *der)
+{
+    crypt_buf_t ber = scep_fixture_ber(pool, der, 0);
+
+    write_seed(target, name, der);
+    write_seed(target, apr_pstrcat(pool, name, "_ber", NULL), &ber);
 }
 
 /* ---- requests */
@@ -80,7 +92,7 @@ static void make_requests(void)
     for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         crypt_buf_t der = scep_fixture_csr(pool, &seeds[i].want);
 
-        write_seed("csr", seeds[i].name, &der);
+        write_both("csr", seeds[i].name, &der);
     }
 }
 
@@ -130,7 +142,7 @@ static void make_messages(void)
 
     for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         der = scep_fixture_message(f, &seeds[i].want);
-        write_seed("message", seeds[i].name, &der);
+        write_both("message", seeds[i].name, &der);
     }
     memset(&csr, 0, sizeof(csr));
     memset(&want, 0, sizeof(want));
@@ -140,7 +152,7 @@ static void make_messages(void)
     want.envelope = &envelope;
     der = scep_fixture_message(f, &want);
     der = scep_fixture_ber(pool, &der, 0);
-    write_seed("message", "ber", &der);
+    write_seed("message", "good_all_ber", &der);
 }
 
 /* ---- query strings */

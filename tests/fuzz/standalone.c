@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main() for a fuzz target without a fuzzer: runs it once on every file, and file of a directory, it is given. */
+/* main() for a fuzz target without a fuzzer: runs it once on every file in what it is given. */
 #include "fuzz.h"
 
 #include <dirent.h>

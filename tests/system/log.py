@@ -6,6 +6,7 @@ from env import wait_until
 
 _LEVEL = re.compile(r"^\[[^]]*\] \[(?:(\w*):)?(emerg|alert|crit|error|warn|notice|info|debug|trace\d)\]")
 _BAD = re.compile(r"exit signal|AddressSanitizer|LeakSanitizer|runtime error:|Assertion|double free|malloc\(\)")
+_NOISE = re.compile(r"Bad file descriptor: AH0309[23]")   # mpm_event, stopped under an open connection
 _LOUD = ("emerg", "alert", "crit", "error", "warn")
 
 
@@ -60,4 +61,4 @@ class ErrorLog:
         match = _LEVEL.match(line)
         if _BAD.search(line):
             return True
-        return bool(match) and match.group(2) in _LOUD
+        return bool(match) and match.group(2) in _LOUD and not _NOISE.search(line)

@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BITS 2048
+#define DEVICE_BITS 2048    /* the least that CAs take */
+#define SERVER_BITS 1024    /* quick, for valgrind */
 
 static EVP_PKEY *keys[SCEP_FIXTURE_KEYS];
+static X509 *parties[SCEP_FIXTURE_KEYS];   /* their certificates */
 static EVP_PKEY *ec_key;
 
 /* Aborts unless ok. */
@@ -40,44 +42,6 @@ static crypt_buf_t bio_take(BIO *out, apr_pool_t *p)
     return buf;
 }
 
-void scep_fixture_init(void)
-{
-    int i;
-
-    for (i = 0; i < SCEP_FIXTURE_KEYS; i++) {
-        if (!keys[i])
-            keys[i] = EVP_RSA_gen(KEY_BITS);
-        need(keys[i] != NULL, "EVP_RSA_gen");
-    }
-    if (!ec_key)
-        ec_key = EVP_EC_gen("P-256");
-    need(ec_key != NULL, "EVP_EC_gen");
-}
-
-void scep_fixture_set_keys(const char *const pem[SCEP_FIXTURE_KEYS])
-{
-    int i;
-
-    for (i = 0; i < SCEP_FIXTURE_KEYS; i++) {
-        BIO *in = BIO_new_mem_buf(pem[i], -1);
-
-        EVP_PKEY_free(keys[i]);
-        keys[i] = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
-        need(keys[i] != NULL, "PEM_read_bio_PrivateKey");
-        BIO_free(in);
-    }
-}
-
-EVP_PKEY *scep_fixture_key(scep_fixture_key_e who)
-{
-    return keys[who];
-}
-
-EVP_PKEY *scep_fixture_ec_key(void)
-{
-    return ec_key;
-}
-
 /* Sets a name to one common name, or to nothing. */
 static void set_name(X509_NAME *name, const char *cn)
 {
@@ -98,9 +62,10 @@ static void add_extension(X509 *cert, const char *name, const char *value)
     X509_EXTENSION_free(ext);
 }
 
-X509 *scep_fixture_certificate(apr_pool_t *p, const scep_fixture_cert_t *want)
+/* The certificate, owned by the caller. */
+static X509 *make_certificate(const scep_fixture_cert_t *want)
 {
-    X509 *cert = crypt_x509_own(X509_new(), p);
+    X509 *cert = X509_new();
     const char *issuer = want->issuer ? want->issuer : want->subject;
 
     need(cert && X509_set_version(cert, want->version1 ? X509_VERSION_1 : X509_VERSION_3) &&
@@ -121,8 +86,13 @@ X509 *scep_fixture_certificate(apr_pool_t *p, const scep_fixture_cert_t *want)
     return cert;
 }
 
-/* The certificate of one of the parties. */
-static X509 *party(apr_pool_t *p, scep_fixture_key_e who)
+X509 *scep_fixture_certificate(apr_pool_t *p, const scep_fixture_cert_t *want)
+{
+    return crypt_x509_own(make_certificate(want), p);
+}
+
+/* The certificate of one of the parties, owned by nobody. */
+static X509 *party(scep_fixture_key_e who)
 {
     static const char *const names[SCEP_FIXTURE_KEYS] = {
         "Fixture CA", "RA signer", "RA decrypter", "RA decrypter", "device", "stranger"
@@ -138,7 +108,58 @@ static X509 *party(apr_pool_t *p, scep_fixture_key_e who)
         want.issuer = names[SCEP_FIXTURE_CA];
         want.issuer_key = keys[SCEP_FIXTURE_CA];
     }
-    return scep_fixture_certificate(p, &want);
+    return make_certificate(&want);
+}
+
+/* Makes the certificates that all fixtures share. */
+static void make_parties(void)
+{
+    int i;
+
+    for (i = 0; i < SCEP_FIXTURE_KEYS; i++) {
+        X509_free(parties[i]);
+        parties[i] = party((scep_fixture_key_e)i);
+    }
+}
+
+void scep_fixture_init(void)
+{
+    int i;
+
+    for (i = 0; i < SCEP_FIXTURE_KEYS; i++) {
+        if (!keys[i])
+            keys[i] = EVP_RSA_gen(i == SCEP_FIXTURE_DEVICE ? DEVICE_BITS : SERVER_BITS);
+        need(keys[i] != NULL, "EVP_RSA_gen");
+    }
+    if (!ec_key)
+        ec_key = EVP_EC_gen("P-256");
+    need(ec_key != NULL, "EVP_EC_gen");
+    make_parties();
+}
+
+void scep_fixture_set_keys(const char *const pem[SCEP_FIXTURE_KEYS])
+{
+    int i;
+
+    for (i = 0; i < SCEP_FIXTURE_KEYS; i++) {
+        BIO *in = BIO_new_mem_buf(pem[i], -1);
+
+        EVP_PKEY_free(keys[i]);
+        keys[i] = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+        need(keys[i] != NULL, "PEM_read_bio_PrivateKey");
+        BIO_free(in);
+    }
+    make_parties();
+}
+
+EVP_PKEY *scep_fixture_key(scep_fixture_key_e who)
+{
+    return keys[who];
+}
+
+EVP_PKEY *scep_fixture_ec_key(void)
+{
+    return ec_key;
 }
 
 scep_fixture_t *scep_fixture_make(apr_pool_t *p)
@@ -150,7 +171,7 @@ scep_fixture_t *scep_fixture_make(apr_pool_t *p)
 
     f->pool = p;
     for (i = 0; i < SCEP_FIXTURE_KEYS; i++)
-        f->certs[i] = party(p, (scep_fixture_key_e)i);
+        f->certs[i] = parties[i];
     for (i = SCEP_FIXTURE_DECRYPTER; i <= SCEP_FIXTURE_OLD_DECRYPTER; i++) {
         ra = &APR_ARRAY_PUSH(decrypters, scep_ra_key_t);
         ra->cert = f->certs[i];

@@ -31,8 +31,8 @@ EVP_PKEY *scep_fixture_key(scep_fixture_key_e who);
 EVP_PKEY *scep_fixture_ec_key(void);
 
 /*
- * A service with an RA signer and two generations of decrypters; takes 3DES and SHA-1.  No policy, no
- * CA.  Certificates are the same for the same keys.
+ * A service with an RA signer and two generations of decrypters; takes 3DES and SHA-1.  No policy,
+ * no CA.  Certificates are the same for the same keys.
  */
 typedef struct scep_fixture_t {
     apr_pool_t *pool;
@@ -109,7 +109,7 @@ crypt_buf_t scep_fixture_message(const scep_fixture_t *f, const scep_fixture_mes
 crypt_buf_t scep_fixture_envelope(const scep_fixture_t *f, const scep_fixture_message_t *want,
                                   const crypt_buf_t *plain);
 
-/* Adds an attribute by its dotted OID; also a second time, which the library's own functions refuse. */
+/* Adds an attribute by its dotted OID; also a second time, which the library itself refuses. */
 void scep_fixture_add_attribute(CMS_SignerInfo *signer, const char *oid, int type, const void *data,
                                 int len);
 /* Adds one more value to the attribute of that OID. */
@@ -137,8 +137,8 @@ typedef struct scep_fixture_reply_t {
 } scep_fixture_reply_t;
 
 /*
- * Verifies the signature with the RA signer's certificate, and opens the envelope with key and cert (NULL: those
- * of a good device).  Aborts if der is no such message.
+ * Verifies the signature with the RA signer's certificate, and opens the envelope with key and cert
+ * (NULL: those of a good device).  Aborts if der is no such message.
  */
 scep_fixture_reply_t *scep_fixture_open(const scep_fixture_t *f, const crypt_buf_t *der,
                                         EVP_PKEY *key, X509 *cert);

@@ -131,7 +131,7 @@ static const leaf_case_t leaf_cases[] = {
     {"wrong signature", "does not verify", 1, 2, NULL, 0, NULL, -600, 86400, NULL, 0, 0},
     {"foreign issuer", "does not verify", 1, 0, NULL, 0, NULL, -600, 86400, NULL, 1, 0},
     {"self-signed", "does not verify", 1, 1, NULL, 0, NULL, -600, 86400, NULL, 2, 0},
-    {"expired", "has expired", 1, 0, NULL, 0, NULL, -600, -1, NULL, 0, 0},
+    {"expired", "used: the certificate has expired", 1, 0, NULL, 0, NULL, -600, -1, NULL, 0, 0},
     {"four minutes early", NULL, 1, 0, NULL, 0, NULL, 240, 86400, NULL, 0, 0},
     {"six minutes early", "not valid yet", 1, 0, NULL, 0, NULL, 360, 86400, NULL, 0, 0},
     {"60 years", "more than 50 years", 1, 0, NULL, 0, NULL, -600, 60L * 366 * 86400, NULL, 0, 0},
@@ -462,7 +462,7 @@ START_TEST(fingerprints_tell_cas_and_templates_apart)
 }
 END_TEST
 
-START_TEST(spoiled_signature_of_our_own_is_caught)
+START_TEST(serial_and_signature_are_checked_where_they_are_ours)
 {
     ca_t *ca = ca_fixture_local(ca_fixture_ca(fixture_rsa(0), 1000), fixture_rsa(0), NULL,
                                 ca_fixture_config());
@@ -477,6 +477,17 @@ START_TEST(spoiled_signature_of_our_own_is_caught)
     stub.answer.result = CA_ISSUED;
     stub.answer.leaf = answer.leaf;
     ck_assert_int_eq(submit(ca, request, &log).result, CA_ISSUED);
+    request->values.serial[15] ^= 1;
+    request->grant = grant_make(&request->values, fixture_pool());
+    ck_assert_int_eq(submit(ca, request, &log).result, CA_RETRY);
+    ck_assert_ptr_nonnull(strstr(log, "is not the reserved"));
+    request->values.serial[15] ^= 1;
+    request->values.not_before -= apr_time_from_sec(1);
+    request->grant = grant_make(&request->values, fixture_pool());
+    ck_assert_int_eq(submit(ca, request, &log).result, CA_RETRY);
+    ck_assert_ptr_nonnull(strstr(log, "notBefore is not the reserved one"));
+    request->values.not_before += apr_time_from_sec(1);
+    request->grant = grant_make(&request->values, fixture_pool());
     X509_get0_signature(&signature, NULL, answer.leaf);
     signature->data[signature->length - 1] ^= 1;
     ck_assert_int_eq(submit(ca, request, &log).result, CA_RETRY);
@@ -532,7 +543,7 @@ Suite *test_ca_backend_suite(void)
     tcase_add_test(tc, poll_is_checked_like_submit);
     tcase_add_test(tc, chain_file_is_put_in_order);
     tcase_add_test(tc, fingerprints_tell_cas_and_templates_apart);
-    tcase_add_test(tc, spoiled_signature_of_our_own_is_caught);
+    tcase_add_test(tc, serial_and_signature_are_checked_where_they_are_ours);
     tcase_add_test(tc, backends_without_slots);
     suite_add_tcase(suite, tc);
     return suite;

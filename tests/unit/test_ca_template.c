@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include <apr_strings.h>
+#include <openssl/core_names.h>
 #include <string.h>
 
 Suite *test_ca_template_suite(void);
@@ -240,6 +241,26 @@ static csr_t *ed25519_csr(void)
     return read_csr(der);
 }
 
+START_TEST(explicit_curve_is_refused)
+{
+    EVP_PKEY *key = new_key("EC", 0, "P-256");
+    crypt_buf_t der;
+    outcome_t out;
+    csr_t *csr;
+
+    /* P-256 written as numbers, which RFC 5480 forbids; not every OpenSSL reads such a key */
+    ck_assert(EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, "explicit"));
+    der = fixture_csr(fixture_pool(), key, "d", NULL, NULL);
+    if (csr_make(&csr, &der, 0, &out, fixture_pool()) == APR_SUCCESS) {
+        expect(ca_template_default(), csr, "template-key-type", FAIL_INFO_BAD_ALG);
+    }
+    else {
+        ck_assert_str_eq(out.reason, "csr-key");
+        ck_assert_int_eq(out.fail_info, FAIL_INFO_BAD_ALG);
+    }
+}
+END_TEST
+
 START_TEST(ed25519_is_refused)
 {
     expect(ca_template_default(), ed25519_csr(), "template-key-type", FAIL_INFO_BAD_ALG);
@@ -352,6 +373,7 @@ Suite *test_ca_template_suite(void)
     tcase_add_loop_test(tc, mistakes_are_told, 0, COUNT(bad_words));
     tcase_add_test(tc, names_and_long_values_are_bounded);
     tcase_add_test(tc, keys_are_held_against_the_template);
+    tcase_add_test(tc, explicit_curve_is_refused);
     tcase_add_test(tc, ed25519_is_refused);
     tcase_add_test(tc, subjects_are_held_against_the_template);
     tcase_add_loop_test(tc, alternative_names_are_held_against_the_template, 0,

@@ -369,6 +369,8 @@ START_TEST(refuses_hostile_rsa_keys)
         { 2048, 1, "02", 0 },
         { 2048, 1, "10000", 0 },
         { 2048, 1, "-10001", 0 },
+        { 2048, 1, "FFFFFFFFFFFFFFFF", 1 },
+        { 2048, 1, "10000000000000001", 0 },
         { 2048, 1, NULL, 0 }
     };
     apr_pool_t *p = fixture_pool();
@@ -494,6 +496,7 @@ Suite *test_crypt_suite(void)
     Suite *suite = suite_create("crypt");
     TCase *tcase = tcase_create("crypt");
 
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
     tcase_add_test(tcase, loads_certificates_in_order);
     tcase_add_test(tcase, refuses_bad_certificate_files);

@@ -292,7 +292,7 @@ static void many_attributes(X509_REQ *req, void *baton)
         add_attribute(req, NID_undef, V_ASN1_PRINTABLESTRING, "A", 1, 1);
 }
 
-/* DER of a list of extensions: a keyUsage and n extensions of different OIDs; twice: the keyUsage once more. */
+/* DER of a list of extensions: keyUsage and n of different OIDs; twice: keyUsage once more. */
 static crypt_buf_t extension_list(int n, int twice)
 {
     STACK_OF(X509_EXTENSION) *exts = sk_X509_EXTENSION_new_null();
@@ -586,6 +586,7 @@ Suite *test_csr_suite(void)
     TCase *tcase = tcase_create("csr");
 
     scep_fixture_init();
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
     tcase_add_test(tcase, reads_a_request);
     tcase_add_test(tcase, copies_what_it_was_given);

@@ -172,6 +172,7 @@ Suite *test_query_suite(void)
     Suite *suite = suite_create("query");
     TCase *tcase = tcase_create("query");
 
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
     tcase_add_loop_test(tcase, parses_query, 0,
                         (int)(sizeof(parse_cases) / sizeof(parse_cases[0])));

@@ -147,6 +147,7 @@ START_TEST(says_why_not)
 
         outcome_refuse(&out, cases[i].fail_info, cases[i].hresult, "test", cases[i].text, f->pool,
                        NULL);
+        out.fail_info = cases[i].fail_info;
         der = reply_of(f, &reply);
         answer = scep_fixture_open(f, &der, NULL, NULL);
         assert_common(answer, "2");
@@ -324,6 +325,7 @@ Suite *test_reply_suite(void)
     TCase *tcase = tcase_create("reply");
 
     scep_fixture_init();
+    tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
     tcase_add_test(tcase, delivers_certificates_in_order);
     tcase_add_test(tcase, mirrors_cipher_and_digest);

@@ -1,265 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * scep_server_process() from the request line to the CertRep: the real policy chain on an SQLite store, and a CA
- * and a second policy that answer what a test tells them.
- */
-#include "../../mod_scep/core/scep.h"
-#include "fixture.h"
-#include "scep_fixture.h"
-#include "store_fixture.h"
+/* scep_server_process() from the request line to the CertRep. */
+#include "server_fixture.h"
 
 #include <apr_strings.h>
 #include <openssl/x509v3.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- a CA and a policy for tests */
-
-/* What they answer, and how often they were asked. */
-static struct {
-    ca_result_e ca;
-    int ca_unknown;
-    apr_status_t verify, notify;
-    outcome_result_e verify_result;
-    int submits, verifies, notifies;
-    scep_fixture_t *fixture;
-} world;
-
-static const char *stub_create(void **pinstance, const settings_t *settings, const ca_config_t *cfg,
-                               apr_pool_t *p)
-{
-    (void)settings, (void)cfg, (void)p;
-    *pinstance = &world;
-    return NULL;
-}
-
-static apr_status_t stub_chain(void *instance, STACK_OF(X509) **pchain, const log_sink_t *log,
-                               apr_pool_t *p)
-{
-    STACK_OF(X509) *chain = sk_X509_new_null();
-
-    (void)instance, (void)log;
-    X509_add_cert(chain, world.fixture->certs[SCEP_FIXTURE_CA], X509_ADD_FLAG_UP_REF);
-    *pchain = crypt_chain_own(chain, p);
-    return APR_SUCCESS;
-}
-
-/* A certificate of the fixture's CA for the CSR's key and subject. */
-static X509 *issue(const csr_t *csr, apr_pool_t *p)
-{
-    static long serial = 5000;
-    X509 *cert = crypt_x509_own(X509_new(), p);
-
-    ck_assert(X509_set_version(cert, X509_VERSION_3) &&
-              ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++) &&
-              X509_gmtime_adj(X509_getm_notBefore(cert), -60) != NULL &&
-              X509_gmtime_adj(X509_getm_notAfter(cert), 86400) != NULL &&
-              X509_set_pubkey(cert, csr->key) && X509_set_subject_name(cert, csr->subject) &&
-              X509_set_issuer_name(cert, X509_get_subject_name(
-                                             world.fixture->certs[SCEP_FIXTURE_CA])) &&
-              X509_sign(cert, scep_fixture_key(SCEP_FIXTURE_CA), EVP_sha256()) > 0);
-    return cert;
-}
-
-static apr_status_t stub_submit(void *instance, const ca_request_t *request, ca_answer_t *answer,
-                                const log_sink_t *log, apr_pool_t *p)
-{
-    (void)instance, (void)log;
-    world.submits++;
-    answer->result = world.ca;
-    answer->unknown = world.ca_unknown;
-    answer->cookie = "cookie";
-    answer->retry_after = apr_time_from_sec(7);
-    if (world.ca == CA_ISSUED)
-        answer->leaf = issue(request->csr, p);
-    if (world.ca == CA_REJECTED)
-        outcome_refuse(&answer->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_REQUESTSUBJECT,
-                       "ca-no", "The CA says no.", p, "no");
-    if (world.ca == CA_RETRY)
-        outcome_unavailable(&answer->outcome, "ca-down", apr_time_from_sec(7), p, "down");
-    return APR_SUCCESS;
-}
-
-static apr_status_t stub_poll(void *instance, const ca_request_t *request, const char *cookie,
-                              ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
-{
-    (void)cookie;
-    return stub_submit(instance, request, answer, log, p);
-}
-
-static const ca_provider_t stub_ca = {
-    .name = "stub",
-    .capabilities = CA_CAP_PENDING,
-    .create = stub_create,
-    .submit = stub_submit,
-    .poll = stub_poll,
-    .chain = stub_chain
-};
-
-static apr_status_t stub_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
-                                const log_sink_t *log, apr_pool_t *p)
-{
-    (void)instance, (void)tx, (void)log;
-    world.verifies++;
-    if (world.verify_result == OUTCOME_REFUSED)
-        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "stub-no",
-                       "Policy says no.", p, "no");
-    if (world.verify_result == OUTCOME_UNAVAILABLE)
-        outcome_unavailable(out, "stub-down", apr_time_from_sec(9), p, "down");
-    return world.verify;
-}
-
-static apr_status_t stub_notify(void *instance, const policy_tx_t *tx, const policy_event_t *event,
-                                outcome_t *out, const log_sink_t *log, apr_pool_t *p)
-{
-    (void)instance, (void)tx, (void)log;
-    world.notifies++;
-    if (world.notify != APR_SUCCESS && event->event == POLICY_EVENT_ISSUED)
-        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "stub-forbids",
-                       "Policy forbids it.", p, "no");
-    return world.notify;
-}
-
-static const policy_provider_t stub_policy = {
-    .name = "stub",
-    .verify = stub_verify,
-    .notify = stub_notify
-};
-
-/* ---- a service */
-
-extern const policy_provider_t *const policy_builtin[];
-
-static policy_config_t policy_config;
-static ca_config_t ca_config;
-static scep_ctx_t ctx;
-
-/* The challenge provider of the real chain. */
-static const policy_provider_t *challenge_provider(void)
-{
-    int i;
-
-    for (i = 0; policy_builtin[i]; i++) {
-        if (strcmp(policy_builtin[i]->name, "challenge") == 0)
-            return policy_builtin[i];
-    }
-    ck_abort_msg("no policy 'challenge'");
-    return NULL;
-}
-
-/* Makes fixture, policy, CA and service; all is well unless a test says otherwise. */
-static void setup(void)
-{
-    apr_pool_t *p;
-    scep_service_t *service;
-
-    fixture_setup();
-    p = fixture_pool();
-    memset(&world, 0, sizeof(world));
-    world.fixture = scep_fixture_make(p);
-    world.ca = CA_ISSUED;
-    service = &world.fixture->service;
-
-    memset(&policy_config, 0, sizeof(policy_config));
-    policy_config.service = service->name;
-    policy_config.store = store_fixture_open(KIND_SQLITE, p);
-    policy_config.state_directory = fixture_directory(p);
-    policy_config.secret_may_be_made = 1;
-    policy_config.lifetime = policy_config.retention = apr_time_from_sec(600);
-    policy_config.length = 8;
-    policy_config.max = 100;
-    policy_config.uses = 1;
-    policy_config.attempts = 3;
-    policy_config.lease = apr_time_from_sec(60);
-    service->policy = policy_make(&policy_config, p);
-    ck_assert_ptr_null(policy_add(service->policy, challenge_provider(), 0, NULL, p));
-    ck_assert_ptr_null(policy_add(service->policy, &stub_policy, 0, NULL, p));
-    ck_assert_ptr_null(policy_prepare(service->policy, geteuid(), getegid(), NULL, p));
-    ck_assert_int_eq(policy_child_init(service->policy, p), APR_SUCCESS);
-
-    memset(&ca_config, 0, sizeof(ca_config));
-    ca_config.service = service->name;
-    ck_assert_ptr_null(ca_make(&service->ca, &stub_ca, 0, NULL, &ca_config, p));
-    ck_assert_ptr_null(scep_service_prepare(service, NULL, p));
-
-    ctx.service = service;
-    ctx.log = fixture_log(p);
-    ctx.pool = p;
-}
-
-/* A new challenge. */
-static const char *mint(void)
-{
-    policy_mint_t want = { "MDM", "", NULL, "127.0.0.1" };
-    policy_challenge_t *challenge;
-    outcome_t out;
-
-    ck_assert_int_eq(policy_generate_challenge(ctx.service->policy, &want, &challenge, &out,
-                                               ctx.log, ctx.pool), APR_SUCCESS);
-    return challenge->text;
-}
-
-/* Has the request answered. */
-static scep_response_t *process(int is_post, const char *args, const crypt_buf_t *body)
-{
-    scep_request_t request;
-    scep_response_t *response = NULL;
-
-    memset(&request, 0, sizeof(request));
-    request.is_post = is_post;
-    request.args = args;
-    if (body)
-        request.body = *body;
-    request.client_address = "127.0.0.1";
-    request.user_agent = "";
-    request.arrived = apr_time_now();
-    ck_assert_int_eq(scep_server_process(&response, &ctx, &request), APR_SUCCESS);
-    ck_assert_ptr_nonnull(response);
-    return response;
-}
-
-static scep_response_t *post(const crypt_buf_t *message)
-{
-    return process(1, "operation=PKIOperation", message);
-}
-
-/* A good message of the device, with that challenge. */
-static crypt_buf_t request_with(const char *challenge)
-{
-    scep_fixture_csr_t csr;
-    scep_fixture_message_t want;
-    crypt_buf_t plain;
-
-    memset(&csr, 0, sizeof(csr));
-    memset(&want, 0, sizeof(want));
-    csr.challenge = challenge;
-    plain = scep_fixture_csr(ctx.pool, &csr);
-    want.plain = &plain;
-    return scep_fixture_message(world.fixture, &want);
-}
-
-/* The response must be a CertRep of that pkiStatus; opened for the good device. */
-static scep_fixture_reply_t *certrep(const scep_response_t *response, const char *status)
-{
-    scep_fixture_reply_t *reply;
-
-    ck_assert_msg(response->http_status == 200, "%d %s: %s", response->http_status,
-                  response->trace.outcome.reason, response->trace.outcome.detail);
-    ck_assert_str_eq(response->content_type, SCEP_TYPE_MESSAGE);
-    reply = scep_fixture_open(world.fixture, &response->body, NULL, NULL);
-    ck_assert_msg(strcmp(reply->status, status) == 0, "status %s, %s: %s", reply->status,
-                  response->trace.outcome.reason, response->trace.outcome.detail);
-    ck_assert_str_eq(reply->transaction_id, response->trace.transaction_id);
-    return reply;
-}
 
 /* The message must be refused by CertRep for that reason, without anything being signed. */
 static scep_fixture_reply_t *assert_refused(const crypt_buf_t *message, const char *reason,
                                             const char *fail_info)
 {
     int submits = world.submits;
-    scep_response_t *response = post(message);
-    scep_fixture_reply_t *reply = certrep(response, "2");
+    scep_response_t *response = server_fixture_post(message);
+    scep_fixture_reply_t *reply = server_fixture_certrep(response, "2");
 
     ck_assert_msg(strcmp(response->trace.outcome.reason, reason) == 0, "reason %s (%s), not %s",
                   response->trace.outcome.reason, response->trace.outcome.detail, reason);
@@ -294,7 +47,7 @@ START_TEST(answers_operations)
     size_t i;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        scep_response_t *response = process(0, cases[i].args, NULL);
+        scep_response_t *response = server_fixture_process(0, cases[i].args, NULL);
 
         ck_assert_msg(response->http_status == cases[i].status, "%s: %d", cases[i].args,
                       response->http_status);
@@ -313,7 +66,7 @@ END_TEST
 /* Number of certificates in GetCACert's answer; each must be that of who[]. */
 static void assert_ca_certs(const scep_fixture_key_e *who, int n)
 {
-    scep_response_t *response = process(0, "operation=GetCACert", NULL);
+    scep_response_t *response = server_fixture_process(0, "operation=GetCACert", NULL);
     const unsigned char *data = response->body.data;
     STACK_OF(X509) *certs = NULL;
     PKCS7 *p7 = NULL;
@@ -349,11 +102,11 @@ START_TEST(gives_certificates)
 
     assert_ca_certs(all, 3);
     service->has_ra = 0;
-    ck_assert_ptr_null(scep_service_prepare(service, NULL, ctx.pool));
+    ck_assert_ptr_null(scep_service_prepare(service, NULL, world.ctx.pool));
     assert_ca_certs(all + 2, 1);
     X509_digest(world.fixture->certs[SCEP_FIXTURE_CA], EVP_md5(), digest, NULL);
-    hex = crypt_hex(digest, 16, 1, ctx.pool);
-    ck_assert_str_eq(service->thumbprint, apr_psprintf(ctx.pool, "%.8s %.8s %.8s %.8s", hex,
+    hex = crypt_hex(digest, 16, 1, world.ctx.pool);
+    ck_assert_str_eq(service->thumbprint, apr_psprintf(world.ctx.pool, "%.8s %.8s %.8s %.8s", hex,
                                                        hex + 8, hex + 16, hex + 24));
 }
 END_TEST
@@ -362,9 +115,9 @@ END_TEST
 
 START_TEST(enrolls)
 {
-    crypt_buf_t message = request_with(mint());
-    scep_response_t *response = post(&message);
-    scep_fixture_reply_t *reply = certrep(response, "0");
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
+    scep_response_t *response = server_fixture_post(&message);
+    scep_fixture_reply_t *reply = server_fixture_certrep(response, "0");
 
     ck_assert_int_eq(sk_X509_num(reply->certs), 1);
     ck_assert_int_eq(EVP_PKEY_eq(X509_get0_pubkey(sk_X509_value(reply->certs, 0)),
@@ -376,7 +129,7 @@ START_TEST(enrolls)
     ck_assert_uint_eq(strlen(response->trace.challenge_id), 12);
     ck_assert_str_eq(response->trace.serial,
                      crypt_serial_text(X509_get0_serialNumber(sk_X509_value(reply->certs, 0)),
-                                       ctx.pool));
+                                       world.ctx.pool));
     ck_assert_str_eq(response->trace.algorithms, "AES-128-CBC/SHA256/RSA-2048");
     ck_assert_int_eq(world.submits, 1);
     ck_assert_int_eq(world.notifies, 1);
@@ -385,12 +138,13 @@ END_TEST
 
 START_TEST(enrolls_by_get)
 {
-    crypt_buf_t message = request_with(mint());
-    char *base64 = apr_palloc(ctx.pool, 2 * message.len + 8);
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
+    char *base64 = apr_palloc(world.ctx.pool, 2 * message.len + 8);
+    const char *args;
 
     EVP_EncodeBlock((unsigned char *)base64, message.data, (int)message.len);
-    certrep(process(0, apr_pstrcat(ctx.pool, "operation=PKIOperation&message=", base64, NULL),
-                    NULL), "0");
+    args = apr_pstrcat(world.ctx.pool, "operation=PKIOperation&message=", base64, NULL);
+    server_fixture_certrep(server_fixture_process(0, args, NULL), "0");
 }
 END_TEST
 
@@ -401,40 +155,42 @@ START_TEST(enrolls_by_any_post)
     size_t i;
 
     for (i = 0; i < sizeof(args) / sizeof(args[0]); i++) {
-        crypt_buf_t message = request_with(mint());
+        crypt_buf_t message = server_fixture_request(server_fixture_challenge());
 
-        certrep(process(1, args[i], &message), "0");
+        server_fixture_certrep(server_fixture_process(1, args[i], &message), "0");
     }
 }
 END_TEST
 
 START_TEST(enrolls_with_ber)
 {
-    apr_pool_t *p = ctx.pool;
+    apr_pool_t *p = world.ctx.pool;
     scep_fixture_csr_t csr;
     scep_fixture_message_t want;
     crypt_buf_t plain, envelope, message;
 
     memset(&csr, 0, sizeof(csr));
     memset(&want, 0, sizeof(want));
-    csr.challenge = mint();
+    csr.challenge = server_fixture_challenge();
     plain = scep_fixture_csr(p, &csr);
     envelope = scep_fixture_envelope(world.fixture, &want, &plain);
     envelope = scep_fixture_ber(p, &envelope, 1);
     want.envelope = &envelope;
     message = scep_fixture_message(world.fixture, &want);
     message = scep_fixture_ber(p, &message, 0);
-    certrep(post(&message), "0");
+    server_fixture_certrep(server_fixture_post(&message), "0");
 }
 END_TEST
 
 START_TEST(gives_the_same_again)
 {
-    crypt_buf_t message = request_with(mint());
-    scep_fixture_reply_t *first = certrep(post(&message), "0"), *second;
-    scep_response_t *response = post(&message);
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
+    scep_fixture_reply_t *first, *second;
+    scep_response_t *response;
 
-    second = certrep(response, "0");
+    first = server_fixture_certrep(server_fixture_post(&message), "0");
+    response = server_fixture_post(&message);
+    second = server_fixture_certrep(response, "0");
     ck_assert_int_eq(response->trace.replayed, 1);
     ck_assert_int_eq(X509_cmp(sk_X509_value(first->certs, 0), sk_X509_value(second->certs, 0)), 0);
     ck_assert_mem_ne(first->sender_nonce.data, second->sender_nonce.data, 16);
@@ -444,11 +200,11 @@ END_TEST
 
 START_TEST(adds_the_ca)
 {
-    crypt_buf_t message = request_with(mint());
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
     scep_fixture_reply_t *reply;
 
     world.fixture->service.include_ca = 1;
-    reply = certrep(post(&message), "0");
+    reply = server_fixture_certrep(server_fixture_post(&message), "0");
     ck_assert_int_eq(sk_X509_num(reply->certs), 2);
     ck_assert_int_eq(X509_cmp(sk_X509_value(reply->certs, 1),
                               world.fixture->certs[SCEP_FIXTURE_CA]), 0);
@@ -470,12 +226,12 @@ START_TEST(accepts_any_name_of_the_signer)
     cert.subject = "SCEP Protocol Certificate";
     cert.key = scep_fixture_key(SCEP_FIXTURE_DEVICE);
     cert.version1 = 1;
-    want.cert = scep_fixture_certificate(ctx.pool, &cert);
-    csr.challenge = mint();
-    plain = scep_fixture_csr(ctx.pool, &csr);
+    want.cert = scep_fixture_certificate(world.ctx.pool, &cert);
+    csr.challenge = server_fixture_challenge();
+    plain = scep_fixture_csr(world.ctx.pool, &csr);
     want.plain = &plain;
     message = scep_fixture_message(world.fixture, &want);
-    response = post(&message);
+    response = server_fixture_post(&message);
     ck_assert_int_eq(response->http_status, 200);
     ck_assert_str_eq(scep_fixture_open(world.fixture, &response->body, NULL, want.cert)->status,
                      "0");
@@ -486,27 +242,27 @@ END_TEST
 
 START_TEST(refuses_challenges)
 {
-    const char *challenge = mint();
-    crypt_buf_t message = request_with(challenge), other;
+    const char *challenge = server_fixture_challenge();
+    crypt_buf_t message = server_fixture_request(challenge), other;
     scep_fixture_message_t want;
     scep_fixture_csr_t csr;
     crypt_buf_t plain;
 
-    certrep(post(&message), "0");
-    other = request_with(NULL);
+    server_fixture_certrep(server_fixture_post(&message), "0");
+    other = server_fixture_request(NULL);
     assert_refused(&other, "challenge-missing", "2");
-    other = request_with("0000000000000000");
+    other = server_fixture_request("0000000000000000");
     assert_refused(&other, "challenge-unknown", "2");
     /* the used one, in another transaction */
     memset(&want, 0, sizeof(want));
     memset(&csr, 0, sizeof(csr));
     csr.challenge = challenge;
-    plain = scep_fixture_csr(ctx.pool, &csr);
+    plain = scep_fixture_csr(world.ctx.pool, &csr);
     want.plain = &plain;
     want.transaction_id = "another";
     other = scep_fixture_message(world.fixture, &want);
     assert_refused(&other, "challenge-used", "2");
-    ck_assert_ptr_null(strstr(fixture_log_text(ctx.log), challenge));
+    ck_assert_ptr_null(strstr(fixture_log_text(world.ctx.log), challenge));
 }
 END_TEST
 
@@ -565,20 +321,20 @@ START_TEST(refuses_another_signer)
 
     memset(&csr, 0, sizeof(csr));
     memset(&want, 0, sizeof(want));
-    csr.challenge = mint();
-    plain = scep_fixture_csr(ctx.pool, &csr);
+    csr.challenge = server_fixture_challenge();
+    plain = scep_fixture_csr(world.ctx.pool, &csr);
     want.plain = &plain;
     want.key = scep_fixture_key(SCEP_FIXTURE_STRANGER);
     message = scep_fixture_message(world.fixture, &want);
-    response = post(&message);
-    reply = certrep(response, "2");
+    response = server_fixture_post(&message);
+    reply = server_fixture_certrep(response, "2");
     ck_assert_str_eq(response->trace.outcome.reason, "signer-key");
     ck_assert_str_eq(reply->fail_info, "1");
     ck_assert_int_eq(world.submits, 0);
     /* and the challenge is still good */
     want.key = NULL;
     message = scep_fixture_message(world.fixture, &want);
-    certrep(post(&message), "0");
+    server_fixture_certrep(server_fixture_post(&message), "0");
 }
 END_TEST
 
@@ -590,7 +346,7 @@ static crypt_buf_t csr_of_wrong_signature(void)
 
     memset(&want, 0, sizeof(want));
     want.challenge = "x";
-    csr = scep_fixture_csr(ctx.pool, &want);
+    csr = scep_fixture_csr(world.ctx.pool, &want);
     ((unsigned char *)csr.data)[csr.len - 1] ^= 1;
     return csr;
 }
@@ -660,7 +416,7 @@ START_TEST(tells_of_algorithms_of_whole_requests)
     memset(&csr, 0, sizeof(csr));
     memset(&want, 0, sizeof(want));
     csr.md = EVP_md5();
-    plain = scep_fixture_csr(ctx.pool, &csr);
+    plain = scep_fixture_csr(world.ctx.pool, &csr);
     want.plain = &plain;
     message = scep_fixture_message(world.fixture, &want);
     assert_refused(&message, "csr-algorithm", "0");
@@ -669,11 +425,11 @@ END_TEST
 
 START_TEST(answers_malformed_with_400)
 {
-    crypt_buf_t message = request_with(mint()), none = { NULL, 0 };
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge()), none = { NULL, 0 };
 
     ((unsigned char *)message.data)[message.len - 1] ^= 1;
-    ck_assert_int_eq(post(&message)->http_status, 400);
-    ck_assert_int_eq(post(&none)->http_status, 400);
+    ck_assert_int_eq(server_fixture_post(&message)->http_status, 400);
+    ck_assert_int_eq(server_fixture_post(&none)->http_status, 400);
     ck_assert_int_eq(world.submits, 0);
 }
 END_TEST
@@ -682,61 +438,61 @@ END_TEST
 
 START_TEST(follows_the_ca)
 {
-    crypt_buf_t message = request_with(mint());
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
     scep_response_t *response;
     scep_fixture_reply_t *reply;
 
     /* down: nothing is lost */
     world.ca = CA_RETRY;
-    response = post(&message);
+    response = server_fixture_post(&message);
     ck_assert_int_eq(response->http_status, 503);
     ck_assert_int_eq(response->retry_after, 7);
     ck_assert_uint_eq(response->body.len, 0);
     ck_assert_str_eq(response->trace.outcome.reason, "ca-down");
     /* no */
     world.ca = CA_REJECTED;
-    response = post(&message);
-    reply = certrep(response, "2");
+    response = server_fixture_post(&message);
+    reply = server_fixture_certrep(response, "2");
     ck_assert_str_eq(reply->fail_info_text, "The CA says no.");
     ck_assert_int_eq(apr_strtoi64(reply->hresult, NULL, 10), OUTCOME_HR_BAD_REQUESTSUBJECT);
     /* yes, after all */
     world.ca = CA_ISSUED;
-    certrep(post(&message), "0");
+    server_fixture_certrep(server_fixture_post(&message), "0");
     ck_assert_int_eq(world.submits, 3);
 }
 END_TEST
 
 START_TEST(waits_for_the_ca)
 {
-    crypt_buf_t message = request_with(mint());
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
     scep_response_t *response;
 
     world.ca = CA_PENDING;
-    response = post(&message);
-    certrep(response, "3");
+    response = server_fixture_post(&message);
+    server_fixture_certrep(response, "3");
     ck_assert_int_eq(response->trace.outcome.result, OUTCOME_PENDING);
-    response = post(&message);
-    certrep(response, "3");
+    response = server_fixture_post(&message);
+    server_fixture_certrep(response, "3");
     ck_assert_int_eq(world.submits, 1);
 }
 END_TEST
 
 START_TEST(holds_what_may_be_signed)
 {
-    crypt_buf_t message = request_with(mint());
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
 
     world.ca = CA_RETRY;
     world.ca_unknown = 1;
-    ck_assert_int_eq(post(&message)->http_status, 503);
+    ck_assert_int_eq(server_fixture_post(&message)->http_status, 503);
     world.ca = CA_ISSUED;
-    ck_assert_int_eq(post(&message)->http_status, 503);
+    ck_assert_int_eq(server_fixture_post(&message)->http_status, 503);
     ck_assert_int_eq(world.submits, 1);
 }
 END_TEST
 
 START_TEST(follows_policy)
 {
-    crypt_buf_t message = request_with(mint());
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
     scep_response_t *response;
 
     world.verify = APR_EACCES;
@@ -744,27 +500,42 @@ START_TEST(follows_policy)
     assert_refused(&message, "stub-no", "2");
     world.verify = APR_EGENERAL;
     world.verify_result = OUTCOME_UNAVAILABLE;
-    response = post(&message);
+    response = server_fixture_post(&message);
     ck_assert_int_eq(response->http_status, 503);
     ck_assert_int_eq(response->retry_after, 9);
     /* a provider that fails without a word is no yes */
     world.verify_result = OUTCOME_SUCCESS;
-    ck_assert_int_eq(post(&message)->http_status, 503);
+    ck_assert_int_eq(server_fixture_post(&message)->http_status, 503);
     ck_assert_int_eq(world.submits, 0);
     world.verify = APR_SUCCESS;
-    certrep(post(&message), "0");
+    server_fixture_certrep(server_fixture_post(&message), "0");
+}
+END_TEST
+
+/* Each refusal counts against the challenge; three are allowed. */
+START_TEST(burns_the_challenge)
+{
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
+    int i;
+
+    world.verify = APR_EACCES;
+    world.verify_result = OUTCOME_REFUSED;
+    for (i = 0; i < 3; i++)
+        assert_refused(&message, "stub-no", "2");
+    world.verify = APR_SUCCESS;
+    assert_refused(&message, "challenge-burned", "2");
 }
 END_TEST
 
 START_TEST(delivers_nothing_that_policy_forbids)
 {
-    crypt_buf_t message = request_with(mint());
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
     scep_response_t *response;
     scep_fixture_reply_t *reply;
 
     world.notify = APR_EACCES;
-    response = post(&message);
-    reply = certrep(response, "2");
+    response = server_fixture_post(&message);
+    reply = server_fixture_certrep(response, "2");
     ck_assert_str_eq(reply->fail_info_text, "Policy forbids it.");
     ck_assert_int_eq(reply->has_content, 0);
 }
@@ -778,7 +549,8 @@ Suite *test_server_suite(void)
     TCase *tcase = tcase_create("server");
 
     scep_fixture_init();
-    tcase_add_checked_fixture(tcase, setup, fixture_teardown);
+    tcase_set_timeout(tcase, 30);
+    tcase_add_checked_fixture(tcase, server_fixture_setup, fixture_teardown);
     tcase_add_test(tcase, answers_operations);
     tcase_add_test(tcase, gives_certificates);
     tcase_add_test(tcase, enrolls);
@@ -799,6 +571,7 @@ Suite *test_server_suite(void)
     tcase_add_test(tcase, waits_for_the_ca);
     tcase_add_test(tcase, holds_what_may_be_signed);
     tcase_add_test(tcase, follows_policy);
+    tcase_add_test(tcase, burns_the_challenge);
     tcase_add_test(tcase, delivers_nothing_that_policy_forbids);
     suite_add_tcase(suite, tcase);
     return suite;
