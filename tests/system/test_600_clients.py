@@ -177,7 +177,7 @@ def test_openssl_reads_replies(server, keys):
     run("openssl", "cms", "-decrypt", "-inform", "DER", "-in", folder / "envelope.der", "-recip",
         folder / "signer.pem", "-inkey", device_key(folder), "-binary", "-out", folder / "certs.p7")
     text = run("openssl", "pkcs7", "-inform", "DER", "-in", folder / "certs.p7", "-print_certs").stdout
-    assert b"CN = device" in text
+    assert re.search(rb"CN ?= ?device", text)
     assert b"SIGNED" in run("openssl", "asn1parse", "-inform", "DER", "-in", folder / "reply.der").stdout.upper()
 
 
