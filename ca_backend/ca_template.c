@@ -442,6 +442,25 @@ static apr_status_t check_key(const ca_template_t *t, const csr_t *csr, outcome_
     return APR_EACCES;
 }
 
+/* Whether a name's value holds a control character: what is cut or hidden where it is shown. */
+static int has_control_characters(const X509_NAME *name)
+{
+    int i, j, len, found = 0;
+    unsigned char *text = NULL;
+
+    for (i = 0; i < X509_NAME_entry_count(name) && !found; i++) {
+        len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, i)));
+        found = len < 0;
+        for (j = 0; j < len && !found; j++) {
+            found = text[j] < 0x20 || text[j] == 0x7f;
+        }
+        OPENSSL_free(text);
+        text = NULL;
+    }
+    ERR_clear_error();
+    return found;
+}
+
 apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr, outcome_t *out,
                                    apr_pool_t *p)
 {
@@ -453,6 +472,13 @@ apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr, out
     }
     if (rv != APR_SUCCESS) {
         return rv;
+    }
+    if (t->subject == CA_FROM_CSR && has_control_characters(csr->subject)) {
+        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_REQUESTSUBJECT,
+                       "template-subject",
+                       "The subject of the certificate request holds a forbidden character.", p,
+                       "template %s: a control character in the subject", t->name);
+        return APR_EACCES;
     }
     if ((t->subject == CA_FROM_NOWHERE || X509_NAME_entry_count(csr->subject) == 0) &&
         !(has_san && t->empty_subject_allowed)) {

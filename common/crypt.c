@@ -12,6 +12,7 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static apr_status_t x509_cleanup(void *data)
 {
@@ -119,6 +120,20 @@ static int no_password(char *buf, int size, int rwflag, void *baton)
     return -1;
 }
 
+/* Error text if everybody can read the file, or others than the owner can write it. */
+static const char *check_private(BIO *in, const char *file, apr_pool_t *p)
+{
+    struct stat info;
+    FILE *f = NULL;
+
+    if (BIO_get_fp(in, &f) <= 0 || !f || fstat(fileno(f), &info) != 0)
+        return apr_psprintf(p, "cannot read %s", file);
+    if (S_ISREG(info.st_mode) && (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)))
+        return apr_psprintf(p, "%s is a private key, but others can read or write it; chmod 600 %s",
+                            file, file);
+    return NULL;
+}
+
 const char *crypt_load_key(EVP_PKEY **pkey, const char *file, apr_pool_t *p)
 {
     const char *error = NULL;
@@ -127,7 +142,7 @@ const char *crypt_load_key(EVP_PKEY **pkey, const char *file, apr_pool_t *p)
     BIO *in = open_file(file, &error, p);
 
     *pkey = NULL;
-    if (!in)
+    if (!in || (error = check_private(in, file, p)) != NULL)
         goto leave;
     key = PEM_read_bio_PrivateKey(in, NULL, no_password, &asked);
     if (key)

@@ -30,8 +30,8 @@ STACK_OF(X509) *crypt_chain_own(STACK_OF(X509) *chain, apr_pool_t *p);  /* and i
 const char *crypt_load_certificates(STACK_OF(X509) **pcerts, const char *file, apr_pool_t *p);
 
 /*
- * A private key from a PEM file.  Encrypted keys are refused (no prompt).  The file may hold
- * certificates besides.  Error text in p, NULL on success.
+ * A private key from a PEM file.  Encrypted keys are refused (no prompt), and so is a file that
+ * everybody can read.  The file may hold certificates besides.  Error text in p, NULL on success.
  */
 const char *crypt_load_key(EVP_PKEY **pkey, const char *file, apr_pool_t *p);
 

@@ -13,7 +13,7 @@
 #define CSR_MAX_ATTRIBUTES 64
 #define CSR_MAX_EXTENSIONS 64
 #define RSA_MIN_BITS 512
-#define RSA_MAX_BITS 16384
+#define RSA_MAX_BITS 8192           /* a verification with 16384 bits costs milliseconds */
 #define RSA_MAX_EXPONENT_BITS 64   /* a long one makes a verification as dear as a signature */
 
 ASN1_SEQUENCE(spki_t) = {

@@ -20,7 +20,7 @@ DECLARE_ASN1_FUNCTIONS(spki_t)
 
 /*
  * The key of an SPKI.  RSA goes the short way (EVP_PKEY_fromdata), all else through the library.
- * Refuses RSA with a modulus under 512 or over 16384 bits, an even modulus, or an exponent that is
+ * Refuses RSA with a modulus under 512 or over 8192 bits, an even modulus, or an exponent that is
  * even, < 3 or over 64 bits; EC with a curve that is not named; and all but RSA, RSA-PSS, EC,
  * Ed25519 and Ed448.  APR_EINVAL: not a usable key.  The key is owned by p.
  */

@@ -103,11 +103,31 @@ static const store_provider_t *lookup_store(const char *scheme)
     return ap_lookup_provider(SCEP_STORE_GROUP, scheme, SCEP_PROVIDER_VERSION);
 }
 
+/* The directive that named the file which a store's message is about, else ScepStore. */
+static const char *store_directive(const scep_props_t *e, const char *message)
+{
+    const struct {
+        const char *file, *directive;
+    } files[] = {{e->store_password_file, "ScepStorePasswordFile"},
+                 {e->store_ca_file, "ScepStoreCAFile"},
+                 {e->store_certificate_file, "ScepStoreCertificateFile"},
+                 {e->store_key_file, "ScepStoreKeyFile"}};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (files[i].file && strstr(message, files[i].file)) {
+            return files[i].directive;
+        }
+    }
+    return "ScepStore";
+}
+
 /* The store that the settings name; services with equal settings share it. */
 static void make_store(scep_check_t *check, scep_service_conf_t *service)
 {
     const scep_props_t *e = &service->effective;
     store_config_t *cfg = apr_pcalloc(check->pconf, sizeof(*cfg));
+    store_t *trial = NULL;
     const char *key, *err;
 
     check_file(check, service, "ScepStorePasswordFile", e->store_password_file, 1);
@@ -146,6 +166,13 @@ static void make_store(scep_check_t *check, scep_service_conf_t *service)
         return;
     }
     apr_hash_set(check->stores, key, APR_HASH_KEY_STRING, service->store);
+    /* a store of its own that goes with ptemp, since it may read a password */
+    if (store_make(&trial, cfg, lookup_store, check->ptemp) == NULL && trial->provider->check) {
+        err = trial->provider->check(trial, check->ptemp);
+        if (err) {
+            scep_check_error(check, service, store_directive(e, err), "%s", err);
+        }
+    }
 }
 
 /* The CA backend and, as far as they concern the CA, the templates. */
@@ -245,7 +272,6 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
 {
     scep_props_t *e = &service->effective;
     policy_config_t *cfg = policy_config(check, service);
-    apr_finfo_t info;
     const char *err;
     int i, mints = 0;
 
@@ -268,10 +294,25 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
                          "ScepChallengeSecretFile is missing: hosts that share a store need the "
                          "same secret; make one with: openssl rand -hex 32");
     }
-    if (e->secret_file &&
-        (!cfg->secret_may_be_made ||
-         apr_stat(&info, e->secret_file, APR_FINFO_TYPE, check->ptemp) == APR_SUCCESS)) {
-        check_file(check, service, "ScepChallengeSecretFile", e->secret_file, 1);
+    else {
+        err = policy_check(service->core.policy, check->ptemp);
+        if (err) {
+            scep_check_error(check, service,
+                             e->secret_file ? "ScepChallengeSecretFile" : "ScepPolicy", "%s", err);
+        }
+    }
+}
+
+/* What is announced has to be taken. */
+static void check_capabilities(scep_check_t *check, scep_service_conf_t *service)
+{
+    const char *caps = service->effective.capabilities;
+    unsigned legacy = service->core.legacy;
+
+    if (caps && ((strstr(caps, "DES3") && !(legacy & SCEP_LEGACY_3DES)) ||
+                 (strstr(caps, "SHA-1") && !(legacy & SCEP_LEGACY_SHA1)))) {
+        scep_check_warning(check, service, "ScepCapabilities",
+                           "announces an algorithm that ScepLegacyAlgorithms does not allow");
     }
 }
 
@@ -300,6 +341,7 @@ static int check_service(scep_service_conf_t *service, void *baton)
     service->core.capabilities = e->capabilities;
     service->core.include_ca = (int)e->include_ca;
     service->core.request_timeout = e->request_timeout;
+    check_capabilities(check, service);
     make_store(check, service);
     make_ca(check, service);
     check_templates(check, service);

@@ -71,6 +71,19 @@ const char *policy_add(policy_t *policy, const policy_provider_t *provider, int 
     return error;
 }
 
+const char *policy_check(const policy_t *policy, apr_pool_t *p)
+{
+    const char *error = NULL;
+    const link_t *link;
+    int i;
+
+    for (i = 0; !error && (link = link_at(policy, i)) != NULL; i++) {
+        if (link->provider->check)
+            error = link->provider->check(link->instance, p);
+    }
+    return error;
+}
+
 const char *policy_prepare(policy_t *policy, uid_t uid, gid_t gid, const log_sink_t *log,
                            apr_pool_t *p)
 {

@@ -118,6 +118,9 @@ struct policy_provider_t {
     /* No I/O.  Error text in p, NULL on success. */
     const char *(*create)(void **pinstance, const settings_t *settings, const policy_config_t *cfg,
                           apr_pool_t *p);
+    /* What httpd -t can see: reads the secrets that prepare will read, and forgets them.  Error text
+     * in p, NULL on success. */
+    const char *(*check)(const void *instance, apr_pool_t *p);
     /* As root in the parent: reads secrets.  Error text in p, NULL on success. */
     const char *(*prepare)(void *instance, uid_t uid, gid_t gid, apr_pool_t *p);
     apr_status_t (*child_init)(void *instance, apr_pool_t *pchild);
@@ -149,6 +152,9 @@ policy_t *policy_make(const policy_config_t *cfg, apr_pool_t *p);
 /* Appends a provider.  Error text in p, NULL on success. */
 const char *policy_add(policy_t *policy, const policy_provider_t *provider, int argc,
                        const char *const *argv, apr_pool_t *p);
+
+/* Asks every provider's check; error text in p, NULL on success. */
+const char *policy_check(const policy_t *policy, apr_pool_t *p);
 
 /* Start-up in the parent as root, then in each child.  Warnings of providers go to log. */
 const char *policy_prepare(policy_t *policy, uid_t uid, gid_t gid, const log_sink_t *log,

@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SHORT_ID 12        /* digits of the id that log, page and store show */
 #define TRIES 4            /* for a challenge that is taken already */
@@ -56,6 +57,27 @@ static const char *challenge_create(void **pinstance, const settings_t *settings
     return NULL;
 }
 
+/* Where the secret is: the configured file, else challenge.key in the state directory; NULL: none. */
+static const char *secret_file(const policy_config_t *cfg, apr_pool_t *p)
+{
+    if (cfg->secret_file || !cfg->state_directory)
+        return cfg->secret_file;
+    return apr_pstrcat(p, cfg->state_directory, "/challenge.key", NULL);
+}
+
+static const char *challenge_check(const void *instance, apr_pool_t *p)
+{
+    const policy_config_t *cfg = ((const challenge_policy_t *)instance)->cfg;
+    const char *file = secret_file(cfg, p), *error;
+    policy_secret_t secret;
+
+    if (!file || (cfg->secret_may_be_made && access(file, F_OK) != 0))
+        return NULL;
+    error = policy_secret_read(&secret, file, p);
+    policy_secret_wipe(&secret);
+    return error;
+}
+
 /* The secret's file is found here, since directives may still follow when an instance is created.
  */
 static const char *challenge_prepare(void *instance, uid_t uid, gid_t gid, apr_pool_t *p)
@@ -64,14 +86,11 @@ static const char *challenge_prepare(void *instance, uid_t uid, gid_t gid, apr_p
     const policy_config_t *cfg = self->cfg;
     const char *error = NULL;
 
-    self->file = cfg->secret_file;
-    if (!self->file) {
-        if (!cfg->state_directory)
-            return "needs a challenge secret file or a state directory";
-        self->file = apr_pstrcat(p, cfg->state_directory, "/challenge.key", NULL);
-        if (cfg->secret_may_be_made)
-            error = store_prepare_directory(cfg->state_directory, uid, gid, p);
-    }
+    self->file = secret_file(cfg, p);
+    if (!self->file)
+        return "needs a challenge secret file or a state directory";
+    if (!cfg->secret_file && cfg->secret_may_be_made)
+        error = store_prepare_directory(cfg->state_directory, uid, gid, p);
     if (!error && cfg->secret_may_be_made)
         error = policy_secret_make(self->file, p);
     if (!error)
@@ -249,6 +268,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outc
 const policy_provider_t policy_challenge = {.name = "challenge",
                                             .needs_challenge = 1,
                                             .create = challenge_create,
+                                            .check = challenge_check,
                                             .prepare = challenge_prepare,
                                             .child_init = challenge_child_init,
                                             .fingerprint = challenge_fingerprint,

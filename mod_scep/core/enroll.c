@@ -13,13 +13,16 @@
 static apr_status_t check_signer(const scep_message_t *message, const csr_t *csr, outcome_t *out,
                                  apr_pool_t *p)
 {
-    /* RFC 8894 section 2.3: compare keys, never names */
-    if (message->signer_self_signed &&
-        (message->signer_spki.len != csr->spki_der.len ||
-         memcmp(message->signer_spki.data, csr->spki_der.data, csr->spki_der.len) != 0)) {
+    /*
+     * RFC 8894 section 2.3: compare keys, never names.  The signer's names are whatever the sender
+     * wrote: with another key, a recorded envelope could be sent again by a stranger, its challenge
+     * spent and the answer enveloped to him.
+     */
+    if (message->signer_spki.len != csr->spki_der.len ||
+        memcmp(message->signer_spki.data, csr->spki_der.data, csr->spki_der.len) != 0) {
         outcome_refuse(out, FAIL_INFO_BAD_MESSAGE_CHECK, OUTCOME_HR_BAD_SIGNATURE, "signer-key",
                        "The message is not signed with the key of the certificate request.", p,
-                       "self-signed signer has another key than the CSR");
+                       "the message's signer has another key than the CSR");
         return APR_EINVAL;
     }
     if (EVP_PKEY_is_a(message->signer_key, "RSA"))

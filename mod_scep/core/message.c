@@ -339,8 +339,6 @@ static apr_status_t read_signer(scep_message_t *message, const cms_signed_data_t
     message->signer_spki.data = apr_pmemdup(p, der, (apr_size_t)len);
     message->signer_spki.len = (apr_size_t)len;
     OPENSSL_free(der);
-    message->signer_self_signed = X509_NAME_cmp(message->signer_cert->info->issuer,
-                                                message->signer_cert->info->subject) == 0;
     return APR_SUCCESS;
 }
 

@@ -24,7 +24,6 @@ typedef struct scep_message_t {
     cert_t *signer_cert;
     EVP_PKEY *signer_key;
     crypt_buf_t signer_spki;        /* DER */
-    int signer_self_signed;         /* by its names only */
     const EVP_MD *digest;           /* of the signature; the reply uses the same */
     /* attributes */
     const char *transaction_id;     /* printable ASCII, 1..255 */

@@ -141,6 +141,12 @@ struct store_provider_t {
     const char *(*create)(store_t **pstore, const store_config_t *cfg, apr_pool_t *p);
 
     /*
+     * What httpd -t can see: reads the files that prepare will read, changes nothing and asks no
+     * network.  The store is thrown away afterwards, with p.  Error text in p, NULL on success.
+     */
+    const char *(*check)(store_t *store, apr_pool_t *p);
+
+    /*
      * Once per start and graceful restart, as root, in the parent: reads password and key files,
      * makes local files owned by uid and gid.  What it opens it closes again.  Error text in p,
      * NULL on success. A server that is down is no error.

@@ -491,6 +491,11 @@ static apr_status_t redis_health(store_t *store, const char **text, apr_pool_t *
     return rv;
 }
 
+static const char *redis_check(store_t *store, apr_pool_t *p)
+{
+    return redis_pool_prepare(((redis_store_t *)store)->pool, p);
+}
+
 static const char *redis_prepare(store_t *store, uid_t uid, gid_t gid, apr_pool_t *p)
 {
     (void)uid;
@@ -648,7 +653,8 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
 }
 
 #define REDIS_SLOTS                                                                       \
-    .prepare = redis_prepare, .child_init = redis_child_init, .issue = redis_issue,       \
+    .check = redis_check, .prepare = redis_prepare, .child_init = redis_child_init,       \
+    .issue = redis_issue,                                                                 \
     .claim = redis_claim, .commit = redis_commit, .fail = redis_fail, .pend = redis_pend, \
     .poll = redis_poll, .find = redis_find, .list = redis_list, .revoke = redis_revoke,   \
     .sweep = redis_sweep, .announce = redis_announce, .health = redis_health

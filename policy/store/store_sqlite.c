@@ -8,7 +8,11 @@
  */
 #include "store_sqlite.h"
 #include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define BUSY_TIMEOUT apr_time_from_sec(5)
 #define TOMBSTONE_MS \
@@ -220,15 +224,58 @@ static apr_status_t sqlite_child_init(store_t *store, apr_pool_t *pchild)
     return db_pool_init(&((sqlite_store_t *)store)->pool, pchild);
 }
 
+static const char *sqlite_check(store_t *store, apr_pool_t *p)
+{
+    static const char magic[16] = "SQLite format 3";
+    const char *file = ((sqlite_store_t *)store)->pool.file;
+    char head[sizeof(magic)];
+    ssize_t n;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? NULL
+                   : apr_psprintf(p, "cannot read %s: %s", file, strerror(errno));
+    n = read(fd, head, sizeof(head));
+    close(fd);
+    if (n == 0 || (n == (ssize_t)sizeof(head) && memcmp(head, magic, sizeof(head)) == 0))
+        return NULL;
+    return apr_psprintf(p, "%s is not an SQLite database", file);
+}
+
+/*
+ * Error text if the server's user cannot write into the directory, where SQLite keeps its log
+ * beside the file: found here, not by a 503 for each request.  Only root can start as another user.
+ */
+static const char *check_owner(const char *dir, uid_t uid, gid_t gid, apr_pool_t *p)
+{
+    struct stat info;
+    mode_t needed;
+
+    if (geteuid() != 0 || uid == 0 || stat(dir, &info) != 0)
+        return NULL;
+    needed = info.st_uid == uid   ? S_IWUSR | S_IXUSR
+             : info.st_gid == gid ? S_IWGRP | S_IXGRP
+                                  : S_IWOTH | S_IXOTH;
+    if ((info.st_mode & needed) == needed)
+        return NULL;
+    return apr_psprintf(p,
+                        "the server's user (uid %ld) cannot write into %s, which belongs to uid "
+                        "%ld: chown it, or name another ScepStateDirectory",
+                        (long)uid, dir, (long)info.st_uid);
+}
+
 static const char *sqlite_prepare(store_t *store, uid_t uid, gid_t gid, apr_pool_t *p)
 {
     sqlite_store_t *self = (sqlite_store_t *)store;
     const char *slash = strrchr(self->pool.file, '/');
+    const char *dir = apr_pstrmemdup(p, self->pool.file, slash - self->pool.file);
     const char *error = NULL;
 
-    if (slash != self->pool.file)
-        error = store_prepare_directory(apr_pstrmemdup(p, self->pool.file, slash - self->pool.file),
-                                        uid, gid, p);
+    if (*dir)
+        error = store_prepare_directory(dir, uid, gid, p);
+    if (!error)
+        error = check_owner(*dir ? dir : "/", uid, gid, p);
     if (!error)
         error = db_prepare(self->pool.file, self->pool.busy_timeout, uid, gid, p);
     return error;
@@ -257,6 +304,7 @@ static const char *sqlite_create(store_t **pstore, const store_config_t *cfg, ap
 
 const store_provider_t store_sqlite = {.name = "sqlite",
                                        .create = sqlite_create,
+                                       .check = sqlite_check,
                                        .prepare = sqlite_prepare,
                                        .child_init = sqlite_child_init,
                                        .issue = sqlite_issue,

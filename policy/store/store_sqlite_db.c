@@ -246,6 +246,8 @@ apr_status_t db_pool_init(db_pool_t *pool, apr_pool_t *pchild)
 {
     apr_status_t rv = apr_thread_mutex_create(&pool->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
 
+    if (rv == APR_SUCCESS)
+        rv = apr_thread_mutex_create(&pool->gate, APR_THREAD_MUTEX_TIMED, pchild);
     pool->idle = NULL;
     if (rv == APR_SUCCESS)
         apr_pool_cleanup_register(pchild, pool, close_idle, apr_pool_cleanup_null);
@@ -273,9 +275,25 @@ static db_t *take(db_pool_t *pool, int *code, apr_pool_t *p)
     return NULL;
 }
 
+/*
+ * Writers of one child queue at a mutex and only the first of them polls for the file's lock:
+ * SQLite has no queue, and all threads polling cost more than the writes.
+ */
+static apr_status_t pass_gate(db_pool_t *pool, db_t *db)
+{
+    apr_status_t rv = apr_thread_mutex_timedlock(pool->gate, pool->busy_timeout);
+
+    db->at_gate = rv == APR_SUCCESS;
+    return rv;
+}
+
 /* Gives a connection back, or closes it where it may be broken. */
 static void give_back(db_pool_t *pool, db_t *db)
 {
+    if (db->at_gate) {
+        db->at_gate = 0;
+        apr_thread_mutex_unlock(pool->gate);
+    }
     if (db->error != SQLITE_OK && (db->error & 0xff) != SQLITE_BUSY) {
         db_close(db);
         return;
@@ -299,6 +317,10 @@ apr_status_t db_begin(db_t **pdb, db_pool_t *pool, int writes, apr_pool_t *p)
         return store_set_error(p, status_of(code), "%s: %s", pool->file, sqlite3_errstr(code));
     db->error = SQLITE_OK;
     db->deadline = apr_time_now() + pool->busy_timeout;
+    if (writes && pass_gate(pool, db) != APR_SUCCESS) {
+        give_back(pool, db);
+        return store_set_error(p, APR_TIMEUP, "%s: other threads are still writing", pool->file);
+    }
     if (db_query(db, writes ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, "") < 0) {
         code = db->error;
         store_set_error(p, status_of(code), "%s: %s", pool->file, sqlite3_errmsg(db->handle));

@@ -30,6 +30,7 @@ struct db_t {
     sqlite3_stmt *statements[SQL_COUNT];
     int error;           /* SQLITE_OK, or the first error since db_begin() */
     apr_time_t deadline; /* for the lock of the file */
+    int at_gate;         /* this connection's thread holds the gate */
     db_t *next;          /* in the idle list */
 };
 
@@ -38,6 +39,7 @@ typedef struct db_pool_t {
     const char *file;
     apr_interval_time_t busy_timeout;
     apr_thread_mutex_t *mutex; /* guards idle */
+    apr_thread_mutex_t *gate;  /* held by the one thread of the child that writes */
     db_t *idle;
 } db_pool_t;
 

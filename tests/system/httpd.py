@@ -104,7 +104,17 @@ class Httpd:
         return (self.folder / "stderr").read_text() + self.log.text()
 
     def stop(self):
+        """
+        A graceful stop, SIGTERM when that takes too long.  httpd 2.4's event MPM can crash by itself
+        (apr_os_sock_get() below ap_run_mpm()) in a child that gets SIGTERM while its threads start.
+        """
         if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGWINCH)
+                try:
+                    self.process.wait(5)
+                except subprocess.TimeoutExpired:
+                    pass
             env.stop(self.process)
             self.process = None
 

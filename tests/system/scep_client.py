@@ -146,10 +146,10 @@ def make_csr(key, subject="CN=device", challenge=None, extensions=(), digest="sh
 
 @functools.lru_cache(maxsize=256)
 def self_signed(key, subject="CN=SCEP Protocol Certificate", version=3, digest="sha256", serial=1,
-                days=2, ski=None):
-    """A signer certificate by hand: v1 as old Cisco's, or v3."""
+                days=2, ski=None, issuer=None):
+    """A signer certificate by hand: v1 as old Cisco's, or v3; issuer: another name than the subject's."""
     now = datetime.datetime.utcnow()
-    parts = [der.integer(serial), signature_algorithm(key, digest), name(subject),
+    parts = [der.integer(serial), signature_algorithm(key, digest), name(issuer or subject),
              der.seq(der.utctime(now - datetime.timedelta(days=1)),
                      der.utctime(now + datetime.timedelta(days=days))),
              name(subject), public_der(key)]

@@ -44,6 +44,9 @@ def files():
     folder.write("open.key", b"0123456789abcdef" * 4, 0o644)
     folder.write("secret", b"0123456789abcdef" * 4)
     folder.write("short.key", b"abc\n")
+    folder.write("group.key", b"0123456789abcdef" * 4)
+    (folder.folder / "group.key").chmod(0o660)
+    folder.write("open-sign.key", (pki.make().folder / "ra-sign.key").read_bytes(), 0o644)
     old_ca = pki.certificate("Expired CA", ca_key, ca=True, usage=pki.SELF_USAGE, days=-1, since=-100)
     folder.write("expired-ca.pem", pki.pem_of(old_ca))
     no_sign = pki.certificate("Not a CA", ca_key, ca=False, usage=("digital_signature",))
@@ -88,6 +91,15 @@ MISTAKES = {
     "redis without secret": ("ScepStore", "redis://127.0.0.1:1", "ScepChallengeSecretFile"),
     "store password file absent": ("ScepStorePasswordFile", "{w}/nothing", "nothing"),
     "secret for everybody": ("ScepChallengeSecretFile", "{w}/open.key", "open.key"),
+    "secret too short": ("ScepChallengeSecretFile", "{w}/short.key", "ScepChallengeSecretFile.*short.key"),
+    "secret that the group can write": ("ScepChallengeSecretFile", "{w}/group.key", "group.key"),
+    "private key for everybody": (SIGN, "{p}/ra-sign.pem {w}/open-sign.key", "open-sign.key.*others"),
+    "store password empty": ("ScepStorePasswordFile", "{w}/empty.pem\n    ScepStore redis://127.0.0.1:1\n"
+                             "    ScepChallengeSecretFile {w}/secret", "empty.pem"),
+    "store that is no database": ("ScepStore", "sqlite:{w}/short.key", "not an SQLite database"),
+    "store CA file without certificates": (
+        "ScepStoreCAFile", "{w}/short.key\n    ScepStore rediss://127.0.0.1:1\n"
+        "    ScepChallengeSecretFile {w}/secret", "short.key"),
     "store timeout": ("ScepStoreTimeout", "0 0", "(?i)between|time"),
     "store client certificate alone": ("ScepStoreCertificateFile", "{w}/good.pem", "ScepStoreKeyFile"),
     "unknown policy": ("ScepPolicy", "oracle", "known are: .*challenge"),

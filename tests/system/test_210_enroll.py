@@ -154,6 +154,26 @@ def test_signer_key_is_not_the_csrs(server, keys):
     assert (reply.status, reply.fail_info) == (scep.FAILURE, scep.BAD_MESSAGE_CHECK)
 
 
+def test_a_recorded_envelope_is_of_no_use(server, keys):
+    """A stranger sends somebody's envelope under a signer of his own, whatever its names say."""
+    client = server.client()
+    victim = client.spec(key=keys[0], challenge=server.challenge(), subject="CN=victim")
+    for issuer in (None, "CN=Nobody CA", "CN=victim"):
+        thief = client.spec(key=keys[0], csr=victim.csr, signer_key=keys[1], signer_cert=scep.self_signed(
+            keys[1], "CN=thief", issuer=issuer))
+        reply = client.transact(thief)
+        assert (reply.status, reply.fail_info) == (scep.FAILURE, scep.BAD_MESSAGE_CHECK)
+        assert "signer-key" in server.transaction_line(thief.txid)
+    assert client.transact(victim).status == scep.SUCCESS
+
+
+def test_control_character_in_the_subject(server, keys):
+    client = server.client()
+    spec = client.spec(key=keys[0], challenge=server.challenge(), subject="CN=line\nbreak")
+    assert client.transact(spec).status == scep.FAILURE
+    assert "template-subject" in server.transaction_line(spec.txid)
+
+
 @pytest.mark.parametrize("kind", ["rsa3072", "rsa4096"])
 def test_keys(server, kind):
     server.enroll(pki.key("other", kind))
@@ -429,7 +449,7 @@ def test_legacy_algorithms_off(module_factory, keys):
 
 def test_one_transaction_line(server, keys):
     client = server.client()
-    spec = client.spec(key=keys[0], challenge=server.challenge(), subject="CN=line\nbreak")
+    spec = client.spec(key=keys[0], challenge=server.challenge(), subject="CN=one line")
     client.send(spec.build(), headers=[("User-Agent", "agent/1.0 \"x\"")])
     server.transaction_line(spec.txid)
     lines = [line for line in server.log.lines(spec.txid) if ":info]" in line]

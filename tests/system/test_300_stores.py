@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pwd
+import re
 import socket
 import time
 
@@ -211,6 +212,16 @@ def test_sqlite_state_survives_a_restart(factory, keys):
     assert client.transact(spec).leaf == leaf
     assert client.enroll(keys[1], used).status == scep.FAILURE
     assert client.enroll(keys[1], challenge).status == scep.SUCCESS
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_state_directory_of_another_user(factory):
+    server = factory.httpd()
+    (server.folder / "state").mkdir(mode=0o755)
+    assert re.search("ScepStore.*cannot write into .*/state", server.fails_to_start())
+    server.expect("SCEP", "AH00020")
+    os.chmod(server.folder / "state", 0o777)
+    server.start()
 
 
 def test_sqlite_cannot_be_written(factory, keys):
