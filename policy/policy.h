@@ -118,8 +118,8 @@ struct policy_provider_t {
     /* No I/O.  Error text in p, NULL on success. */
     const char *(*create)(void **pinstance, const settings_t *settings, const policy_config_t *cfg,
                           apr_pool_t *p);
-    /* What httpd -t can see: reads the secrets that prepare will read, and forgets them.  Error text
-     * in p, NULL on success. */
+    /* What httpd -t can see: reads the secrets that prepare will read, and forgets them.  Error
+     * text in p, NULL on success. */
     const char *(*check)(const void *instance, apr_pool_t *p);
     /* As root in the parent: reads secrets.  Error text in p, NULL on success. */
     const char *(*prepare)(void *instance, uid_t uid, gid_t gid, apr_pool_t *p);

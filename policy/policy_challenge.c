@@ -57,7 +57,7 @@ static const char *challenge_create(void **pinstance, const settings_t *settings
     return NULL;
 }
 
-/* Where the secret is: the configured file, else challenge.key in the state directory; NULL: none. */
+/* The configured file, else challenge.key in the state directory; NULL: neither is known. */
 static const char *secret_file(const policy_config_t *cfg, apr_pool_t *p)
 {
     if (cfg->secret_file || !cfg->state_directory)
