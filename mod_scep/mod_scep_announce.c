@@ -17,14 +17,18 @@
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
+#include <errno.h>
 #include <http_log.h>
 #include <signal.h>
+#include <unistd.h>
 
 APLOG_USE_MODULE(scep);
 
 #define AGAIN apr_time_from_sec(5)
 
-/* In shared memory: whether a child is at it, or it is done. */
+#define ANNOUNCED 0xffffffffU
+
+/* In shared memory: 0, the pid of the child that is at it, or ANNOUNCED. */
 static volatile apr_uint32_t *taken;
 
 /* One per announcing child; lives in pchild, the thread ends before it. */
@@ -151,10 +155,24 @@ static apr_status_t finish(void *data)
     apr_thread_cond_signal(announcer->stopped);
     apr_thread_mutex_unlock(announcer->mutex);
     apr_thread_join(&rv, announcer->thread);
-    if (!announcer->done && taken) {
-        apr_atomic_set32(taken, 0);
+    if (taken) {
+        apr_atomic_set32(taken, announcer->done ? ANNOUNCED : 0);
     }
     return APR_SUCCESS;
+}
+
+/* Whether this child is the one to do it: nobody is, or the one that was at it is dead. */
+static int take(void)
+{
+    apr_uint32_t self = (apr_uint32_t)getpid(), holder = apr_atomic_cas32(taken, self, 0);
+
+    if (holder == 0) {
+        return 1;
+    }
+    if (holder == ANNOUNCED || kill((pid_t)holder, 0) == 0 || errno != ESRCH) {
+        return 0;
+    }
+    return apr_atomic_cas32(taken, self, holder) == holder;
 }
 
 void scep_announce_child(server_rec *main_server, apr_pool_t *pchild)
@@ -163,7 +181,7 @@ void scep_announce_child(server_rec *main_server, apr_pool_t *pchild)
     sigset_t all, before;
     apr_status_t rv;
 
-    if (!taken || apr_atomic_cas32(taken, 1, 0) != 0) {
+    if (!taken || !take()) {
         return;
     }
     announcer = apr_pcalloc(pchild, sizeof(*announcer));

@@ -56,6 +56,26 @@ def test_challenge_from_one_enrollment_at_the_other(site, keys):
             assert other.enroll(keys[1], spec.challenge).status == scep.FAILURE
 
 
+def test_hosts_that_differ_find_it_out(factory):
+    """By a line at the start, not by enrollments that fail at one of them."""
+    redis = factory.redis()
+
+    def host(secret):
+        return factory.httpd(server=conf.Lines("ScepStore " + redis.urls()["tcp"],
+                                               "ScepChallengeSecretFile %s" % secret)).start()
+
+    same, other = secret_file(env.folder("secret")), env.folder("secret") / "other"
+    other.write_text("f" * 64)
+    other.chmod(0o600)
+    host(same)
+    host(same)
+    third = host(other)
+    third.expect("SCEP0461")
+    line = env.wait_until(lambda: third.log.lines("SCEP0461"), what="no line about hosts that differ")
+    assert "challenge secret" in line[0] and len(third.log.lines("SCEP0461")) == 1
+    assert not any(server.log.lines("SCEP0461") for server in factory.made[1:3])
+
+
 def test_behind_the_balancer(site, keys):
     """Each request of a client at another host."""
     served, client = set(), site.client()
