@@ -6,7 +6,7 @@
 #include <stdarg.h>
 
 static const char *const result_names[] = {"success", "pending", "refused", "malformed",
-                                           "unavailable"};
+                                           "unavailable", "limited"};
 
 static const char *const fail_info_names[] = {"badAlg", "badMessageCheck", "badRequest", "badTime",
                                               "badCertId"};
@@ -83,6 +83,20 @@ void outcome_unavailable(outcome_t *out, const char *reason, apr_interval_time_t
     formatted = format_detail(p, detail, args);
     va_end(args);
     fill(out, OUTCOME_UNAVAILABLE, reason);
+    out->retry_after = retry_after > 0 ? retry_after : 0;
+    out->detail = formatted;
+}
+
+void outcome_limited(outcome_t *out, const char *reason, apr_interval_time_t retry_after,
+                     apr_pool_t *p, const char *detail, ...)
+{
+    const char *formatted;
+    va_list args;
+
+    va_start(args, detail);
+    formatted = format_detail(p, detail, args);
+    va_end(args);
+    fill(out, OUTCOME_LIMITED, reason);
     out->retry_after = retry_after > 0 ? retry_after : 0;
     out->detail = formatted;
 }

@@ -17,7 +17,8 @@ typedef enum {
     OUTCOME_PENDING,         /* accepted, not decided yet */
     OUTCOME_REFUSED,         /* final no: CertRep FAILURE with fail_info */
     OUTCOME_MALFORMED,       /* not a request that can be answered by CertRep: HTTP 400 */
-    OUTCOME_UNAVAILABLE      /* store, policy or CA cannot be asked: HTTP 503 and Retry-After */
+    OUTCOME_UNAVAILABLE,     /* store, policy or CA cannot be asked: HTTP 503 and Retry-After */
+    OUTCOME_LIMITED          /* too much of it: HTTP 429 and Retry-After */
 } outcome_result_e;
 
 /* failInfo, RFC 8894 section 3.2.1.4.5; the numbers are the wire's. */
@@ -54,7 +55,7 @@ typedef struct outcome_t {
     const char *reason;         /* one lower-case word with dashes, for log and metrics; not NULL */
     const char *detail;         /* for the log: what was expected and found; no secret; "" none */
     const char *text;           /* for the client (failInfoText); nothing that helps a guesser */
-    apr_interval_time_t retry_after; /* with UNAVAILABLE or PENDING: come again; 0: default */
+    apr_interval_time_t retry_after; /* with UNAVAILABLE, LIMITED or PENDING; 0: default */
 } outcome_t;
 
 /* Sets *out to OUTCOME_UNAVAILABLE with reason "no-answer". */
@@ -80,10 +81,14 @@ void outcome_unavailable(outcome_t *out, const char *reason, apr_interval_time_t
                          apr_pool_t *p, const char *detail, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* Sets *out to OUTCOME_LIMITED. */
+void outcome_limited(outcome_t *out, const char *reason, apr_interval_time_t retry_after,
+                     apr_pool_t *p, const char *detail, ...) __attribute__((format(printf, 5, 6)));
+
 /* RFC 8894 name of a failInfo ("badAlg" ...), "none" for FAIL_INFO_NONE.  Never NULL. */
 const char *fail_info_name(fail_info_e fail_info);
 
-/* "success", "pending", "refused", "malformed", "unavailable".  Never NULL. */
+/* "success", "pending", "refused", "malformed", "unavailable", "limited".  Never NULL. */
 const char *outcome_result_name(outcome_result_e result);
 
 #endif /* COMMON_OUTCOME_H */

@@ -313,6 +313,16 @@ static apr_status_t claim_refused(store_result_e result, const store_tx_t *tx, o
     }
 }
 
+/* Whether what the request claims to be allowed by fits its signer. */
+static int may_ask(const policy_request_t *request)
+{
+    switch (request->authorization) {
+    case POLICY_BY_CHALLENGE: return !request->signer;
+    case POLICY_BY_SIGNER: return request->signer != NULL;
+    default: return 0;
+    }
+}
+
 apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_request_t *request,
                           outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -323,6 +333,11 @@ apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_requ
 
     *ptx = NULL;
     outcome_init(out);
+    if (!may_ask(request)) {
+        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "not-authorized",
+                       "The request is not authorized.", p, "no authorization was established");
+        return APR_EACCES;
+    }
     rv = make_claim(&claim, policy->cfg, request, p);
     if (rv != APR_SUCCESS) {
         outcome_unavailable(out, "random", 0, p, "no random numbers or no SHA-256");

@@ -47,10 +47,31 @@ typedef struct policy_config_t {
     apr_interval_time_t lease;     /* longer than any deadline */
     apr_interval_time_t busy_wait; /* how long policy_begin waits on BUSY */
     apr_interval_time_t not_before_skew; /* how far notBefore is dated back */
+    /* ScepApproval manual: of const char*, the templates that wait for a person's yes; empty: all
+     * of them; NULL: none */
+    const apr_array_header_t *approval;
+    int pending_max;                   /* ScepPendingMax; 0: no cap */
+    apr_interval_time_t poll_interval; /* ScepPollInterval: for a CA that does not say when */
+    /* ScepFailureLimit: failed challenges of one client address, and of the service, within
+     * failure_window; 0: no limit */
+    int failure_max, failure_max_service;
+    apr_interval_time_t failure_window;
 } policy_config_t;
+
+/*
+ * What may allow a request.  The table of message types in core says which of them a type may use;
+ * a request that claims none, or one that does not fit its signer, is refused before the store is
+ * asked, so a forgotten check is a no.
+ */
+typedef enum {
+    POLICY_BY_NOTHING = 0,
+    POLICY_BY_CHALLENGE, /* initial: whatever the providers ask for; signer NULL */
+    POLICY_BY_SIGNER     /* renewal: signer is a checked certificate of this service's CA */
+} policy_authorization_e;
 
 /* One request as policy sees it; all borrowed for the call's request. */
 typedef struct policy_request_t {
+    policy_authorization_e authorization;
     const csr_t *csr;
     const char *challenge; /* csr->challenge; NULL: none */
     const X509 *signer;    /* renewal: the certificate in use; NULL: initial request */
@@ -58,6 +79,7 @@ typedef struct policy_request_t {
     const char *transaction_id;
     const crypt_buf_t *signer_key; /* DER SubjectPublicKeyInfo of the message's signer */
     const char *client_address, *user_agent;
+    int limit_exempt; /* failures are neither counted nor limited */
     apr_time_t deadline;
 } policy_request_t;
 
@@ -69,6 +91,9 @@ typedef struct policy_tx_t {
     policy_t *policy;
     store_tx_t store_tx; /* ISSUED: certificate; PENDING: cookie, wait; CLAIMED: fence, challenge */
     const char *tx_key, *poll_key;
+    /* of a transaction found by policy_poll() */
+    crypt_buf_t csr_der;   /* the waiting request; len 0: none was kept */
+    const char *ca_cookie; /* CLAIMED: ask the CA by it; NULL: nothing was submitted yet */
 } policy_tx_t;
 
 /* How an enrollment ended, for notify and the store. */
@@ -178,10 +203,56 @@ apr_status_t policy_generate_challenge(policy_t *policy, const policy_mint_t *mi
 apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_request_t *request,
                           outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 
-/* Asks every provider.  APR_SUCCESS: *pgrant; otherwise out, and the caller must policy_finish().
+/*
+ * Asks every provider, unless the CA has the request already.  APR_SUCCESS: *pgrant.
+ * APR_INCOMPLETE: allowed, but a person has to approve (out is PENDING).  Otherwise out says why
+ * not.  Without a grant the caller must policy_finish().
  */
 apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *out,
                            const log_sink_t *log, apr_pool_t *p);
+
+/*
+ * Takes up a pending transaction for a poll, by transactionID and the key of the message's signer
+ * (RFC 8894 section 3.3.3).  APR_SUCCESS: *ptx; ISSUED; PENDING: come again; CLAIMED: it is this
+ * caller's now, to be continued by policy_resume().  Otherwise out says why: REFUSED (unknown:
+ * badCertId; denied or failed: its reason) or UNAVAILABLE.
+ */
+apr_status_t policy_poll(policy_tx_t **ptx, policy_t *policy, const char *transaction_id,
+                         const crypt_buf_t *signer_key, outcome_t *out, const log_sink_t *log,
+                         apr_pool_t *p);
+
+/*
+ * Gives a CLAIMED transaction of policy_poll() its request again, made from csr_der.  The request's
+ * template is replaced by that of the transaction.  APR_EINVAL with out UNAVAILABLE: it is another
+ * CSR, or its authorization is not the transaction's.
+ */
+apr_status_t policy_resume(policy_tx_t *tx, policy_request_t *request, outcome_t *out,
+                           apr_pool_t *p);
+
+/*
+ * For people who approve.  policy_waiting(): the pending transactions (store_tx_t*), oldest first.
+ * policy_waiting_request(): one of them, with its CSR (APR_NOTFOUND: not there or not pending).
+ * policy_decide(): approves or denies; by: the authenticated person; text: the reason, for log and
+ * client.  APR_NOTFOUND: unknown; APR_EBUSY: decided otherwise, or no longer (or just now not)
+ * waiting.  Other statuses: out is UNAVAILABLE.
+ */
+apr_status_t policy_waiting(policy_t *policy, int max, apr_array_header_t **ptxs, outcome_t *out,
+                            const log_sink_t *log, apr_pool_t *p);
+apr_status_t policy_waiting_request(policy_t *policy, const char *tx_key, crypt_buf_t *csr_der,
+                                    store_tx_t **ptx, outcome_t *out, const log_sink_t *log,
+                                    apr_pool_t *p);
+apr_status_t policy_decide(policy_t *policy, const char *tx_key, int approve, const char *by,
+                           const char *text, outcome_t *out, const log_sink_t *log, apr_pool_t *p);
+
+/* Hex HMAC of text by the service's secret, the same on all hosts; NULL: there is no secret. */
+const char *policy_token(const policy_t *policy, const char *text, apr_pool_t *p);
+
+/*
+ * A certificate that this service issued, by its serial number (lower-case hex).  APR_SUCCESS: der;
+ * APR_NOTFOUND; other: out is UNAVAILABLE.
+ */
+apr_status_t policy_find_certificate(policy_t *policy, const char *serial, crypt_buf_t *der,
+                                     outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 
 /*
  * Ends a claimed transaction.  With ISSUED only APR_SUCCESS allows delivery: otherwise out is

@@ -164,6 +164,7 @@ void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
     trace->algorithms = describe(enrollment, message, csr, ctx->pool);
     trace->template_name = ctx->service->templates[csr->usage];
 
+    asked.authorization = POLICY_BY_CHALLENGE;
     asked.csr = csr;
     asked.challenge = csr->challenge;
     asked.template_name = trace->template_name;
@@ -171,6 +172,7 @@ void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
     asked.signer_key = &message->signer_spki;
     asked.client_address = request->client_address;
     asked.user_agent = request->user_agent;
+    asked.limit_exempt = request->limit_exempt;
     asked.deadline = request->arrived + ctx->service->request_timeout;
 
     /* 4. policy begin */

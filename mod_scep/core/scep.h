@@ -17,12 +17,27 @@
 /* ScepLegacyAlgorithms: what may come in although it is weak. */
 #define SCEP_LEGACY_3DES 1u
 #define SCEP_LEGACY_SHA1 2u
+#define SCEP_LEGACY_DES 4u
+#define SCEP_LEGACY_MD5 8u
 
 /* One key pair of the registration authority. */
 typedef struct scep_ra_key_t {
     X509 *cert;
     EVP_PKEY *key;
 } scep_ra_key_t;
+
+/* ScepRenewalKey: whether a renewal may, must or must not keep its key. */
+typedef enum { SCEP_RENEWAL_KEY_ANY, SCEP_RENEWAL_KEY_NEW, SCEP_RENEWAL_KEY_SAME } scep_key_rule_e;
+
+/* When a certificate in use allows its holder a new one without a challenge (section 2.5). */
+typedef struct scep_renewal_t {
+    int enabled;                    /* ScepRenewal */
+    apr_interval_time_t window;     /* ScepRenewalWindow: so long before notAfter; 0: at any time */
+    apr_interval_time_t grace;      /* ScepRenewalGrace: so long after notAfter */
+    int same_subject;               /* ScepRenewalSameSubject: subject as before, no new SAN */
+    scep_key_rule_e key;            /* ScepRenewalKey */
+    X509_STORE *foreign;            /* ScepRenewalCAFile: CAs besides ours; NULL: none */
+} scep_renewal_t;
 
 typedef struct scep_service_t {
     const char *name;
@@ -36,6 +51,8 @@ typedef struct scep_service_t {
     const char *capabilities;               /* ScepCapabilities, LF between; NULL: generated */
     int include_ca;                         /* ScepIncludeCA: the issuing CA follows the leaf */
     apr_interval_time_t request_timeout;    /* budget of one request, from arrival */
+    scep_renewal_t renewal;
+    int get_cert, get_crl;                  /* ScepGetCert, ScepGetCRL: offered */
     /* filled by scep_service_prepare() */
     crypt_buf_t ca_cert;                    /* GetCACert's body */
     const char *ca_cert_type;
@@ -56,6 +73,7 @@ typedef struct scep_request_t {
     const char *client_address;     /* for log and policy */
     const char *user_agent;         /* "" if none */
     apr_time_t arrived;
+    int limit_exempt;               /* ScepLimitExempt: failures are neither counted nor limited */
 } scep_request_t;
 
 /* What the log line of a transaction says; strings are never NULL ("" unknown). */
@@ -67,6 +85,7 @@ typedef struct scep_trace_t {
     const char *template_name;
     const char *challenge_id;       /* short id, see policy_challenge_t */
     const char *challenge_caller;
+    const char *renews;             /* renewal: serial number of the certificate in use */
     const char *serial;             /* upper-case hex of the certificate */
     const char *algorithms;         /* "aes-128-cbc/sha256/RSA-2048" */
     int replayed;                   /* a certificate that was issued before */
@@ -74,10 +93,10 @@ typedef struct scep_trace_t {
 } scep_trace_t;
 
 typedef struct scep_response_t {
-    int http_status;                /* 200, 400, 503; SCEP_NO_OPERATION: information page */
+    int http_status;                /* 200, 400, 429, 503; SCEP_NO_OPERATION: information page */
     const char *content_type;       /* exact, no charset */
     crypt_buf_t body;
-    int retry_after;                /* seconds, with 503 */
+    int retry_after;                /* seconds, with 429 and 503 */
     scep_trace_t trace;
 } scep_response_t;
 

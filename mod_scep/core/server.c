@@ -20,7 +20,7 @@ static scep_response_t *response_make(apr_pool_t *p)
     response->http_status = 503;
     trace->operation = trace->message_type = trace->transaction_id = trace->subject = "";
     trace->template_name = trace->challenge_id = trace->challenge_caller = "";
-    trace->serial = trace->algorithms = "";
+    trace->serial = trace->algorithms = trace->renews = "";
     outcome_init(&trace->outcome);
     return response;
 }

@@ -103,6 +103,7 @@ static void setup(void)
     request.csr = &csr;
     request.template_name = "Device";
     request.transaction_id = "tid";
+    request.authorization = POLICY_BY_CHALLENGE;
     request.signer_key = &key;
     request.client_address = "192.0.2.1";
     request.user_agent = "unit";
@@ -399,6 +400,7 @@ START_TEST(renewal_needs_no_challenge)
     fixture_certificate_t want = {.subject = "device"};
 
     chain(builtin("challenge"), NULL);
+    request.authorization = POLICY_BY_SIGNER;
     request.signer = fixture_certificate(p, &want);
     ck_assert_int_eq(begin(NULL, 1), APR_SUCCESS);
     ck_assert_int_eq(policy_verify(&grant, tx, &out, sink, p), APR_SUCCESS);
