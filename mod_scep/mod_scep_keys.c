@@ -191,7 +191,7 @@ static void check_pair(scep_check_t *check, scep_service_conf_t *service, const 
 /* No RA certificates: the CA answers for itself. */
 static void use_identity(scep_check_t *check, scep_service_conf_t *service)
 {
-    apr_array_header_t *decrypters = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
+    apr_array_header_t *pairs = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
     scep_ra_key_t pair = {NULL, NULL};
     unsigned usage;
 
@@ -217,9 +217,9 @@ static void use_identity(scep_check_t *check, scep_service_conf_t *service)
                            "certificate lacks the key usages digitalSignature and keyEncipherment; "
                            "some clients refuse that (or use " SIGNING " and " ENCRYPTION ")");
     }
-    APR_ARRAY_PUSH(decrypters, scep_ra_key_t) = pair;
-    service->core.signer = pair;
-    service->core.decrypters = decrypters;
+    APR_ARRAY_PUSH(pairs, scep_ra_key_t) = pair;
+    service->core.signers = pairs;
+    service->core.decrypters = pairs;
     service->core.has_ra = 0;
 }
 
@@ -246,7 +246,8 @@ static void load_decrypters(scep_check_t *check, scep_service_conf_t *service)
 void scep_check_keys(scep_check_t *check, scep_service_conf_t *service)
 {
     const scep_keyfile_t *signing = service->effective.ra_signing;
-    apr_array_header_t *one;
+    apr_array_header_t *one = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
+    scep_ra_key_t *pair = apr_array_push(one);
 
     if (!signing && !service->effective.ra_encryption) {
         use_identity(check, service);
@@ -257,21 +258,19 @@ void scep_check_keys(scep_check_t *check, scep_service_conf_t *service)
         scep_check_error(check, service, SIGNING, "missing: it is needed besides " ENCRYPTION);
         return;
     }
-    if (!load_pair(check, service, SIGNING, signing, &service->core.signer)) {
+    memset(pair, 0, sizeof(*pair));
+    if (!load_pair(check, service, SIGNING, signing, pair)) {
         return;
     }
-    check_pair(check, service, SIGNING, signing->cert, &service->core.signer, KU_DIGITAL_SIGNATURE,
-               0);
+    service->core.signers = one;
+    check_pair(check, service, SIGNING, signing->cert, pair, KU_DIGITAL_SIGNATURE, 0);
     if (service->effective.ra_encryption) {
         load_decrypters(check, service);
         return;
     }
-    if (X509_get_key_usage(service->core.signer.cert) & KU_KEY_ENCIPHERMENT) {
-        one = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
-        APR_ARRAY_PUSH(one, scep_ra_key_t) = service->core.signer;
+    if (X509_get_key_usage(pair->cert) & KU_KEY_ENCIPHERMENT) {
         service->core.decrypters = one;
-        check_pair(check, service, SIGNING, signing->cert, &service->core.signer,
-                   KU_KEY_ENCIPHERMENT, 0);
+        check_pair(check, service, SIGNING, signing->cert, pair, KU_KEY_ENCIPHERMENT, 0);
         return;
     }
     scep_check_error(check, service, ENCRYPTION,

@@ -86,7 +86,7 @@ static void tell_certificates(const scep_service_conf_t *service, apr_pool_t *p)
     int i;
 
     if (core->has_ra) {
-        tell_certificate(service, "RA signing certificate", core->signer.cert, p);
+        tell_certificate(service, "RA signing certificate", scep_service_signer(core, 0)->cert, p);
         /* older generations only decrypt; they are meant to expire */
         tell_certificate(service, "RA encryption certificate",
                          APR_ARRAY_IDX(core->decrypters, 0, scep_ra_key_t).cert, p);

@@ -44,8 +44,8 @@ static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, co
 {
     crypt_buf_t plain;
     const char *reason;
-    apr_status_t rv = scep_envelope_open(&plain, &enrollment->cipher, message, ctx->service, out,
-                                         ctx->pool);
+    apr_status_t rv = scep_envelope_open(&plain, &enrollment->cipher, &enrollment->generation,
+                                         message, ctx->service, out, ctx->pool);
 
     if (rv != APR_SUCCESS)
         return rv;

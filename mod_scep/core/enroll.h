@@ -9,6 +9,7 @@ typedef struct scep_enrollment_t {
     const EVP_CIPHER *cipher;       /* of the request's envelope; NULL if it was not read */
     crypt_buf_t certificates[2];    /* with SUCCESS: DER, leaf, then the CA if configured */
     int ncertificates;
+    int generation;                 /* of the RA pair that the envelope is for */
 } scep_enrollment_t;
 
 /* Always sets trace->outcome; the other parts of trace as far as it came.  May block. */

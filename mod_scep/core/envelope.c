@@ -124,7 +124,7 @@ static int decrypt(crypt_buf_t *plain, CMS_ContentInfo *cms, EVP_PKEY *key, X509
  * For envelopes whose recipient is spelled in a way that does not match: the first key that gives
  * a SEQUENCE.
  */
-static int decrypt_by_trial(crypt_buf_t *plain, const scep_message_t *message,
+static int decrypt_by_trial(crypt_buf_t *plain, int *pgeneration, const scep_message_t *message,
                             const apr_array_header_t *keys, apr_pool_t *p)
 {
     int i;
@@ -134,14 +134,16 @@ static int decrypt_by_trial(crypt_buf_t *plain, const scep_message_t *message,
         CMS_ContentInfo *cms = parse(message, p);
 
         plain->len = 0;
-        if (cms && decrypt(plain, cms, ra->key, NULL, p) && plain->data[0] == 0x30)
+        if (cms && decrypt(plain, cms, ra->key, NULL, p) && plain->data[0] == 0x30) {
+            *pgeneration = i;
             return 1;
+        }
     }
     plain->len = 0;
     return 0;
 }
 
-apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher,
+apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher, int *pgeneration,
                                 const scep_message_t *message, const scep_service_t *service,
                                 outcome_t *out, apr_pool_t *p)
 {
@@ -151,6 +153,7 @@ apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher,
     plain->data = NULL;
     plain->len = 0;
     *pcipher = NULL;
+    *pgeneration = 0;
     if (message->envelope.len == 0) {
         scep_envelope_refuse(out, "the message holds no envelope", p);
         return APR_EINVAL;
@@ -163,13 +166,14 @@ apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher,
 
         if (!is_recipient(cms, ra->cert))
             continue;
+        *pgeneration = i;
         if (decrypt(plain, cms, ra->key, ra->cert, p))
             return APR_SUCCESS;
         scep_envelope_refuse(out, "decryption with the named RA key failed", p);
         return APR_EINVAL;
     }
     ERR_clear_error();
-    if (cms && decrypt_by_trial(plain, message, service->decrypters, p))
+    if (cms && decrypt_by_trial(plain, pgeneration, message, service->decrypters, p))
         return APR_SUCCESS;
     scep_envelope_refuse(out, "no RA key of this service opens it", p);
     return APR_EINVAL;

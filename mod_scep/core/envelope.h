@@ -17,10 +17,11 @@ void scep_envelope_refuse(outcome_t *out, const char *detail, apr_pool_t *p);
 /*
  * Step 3: decrypts message->envelope with the service's RA keys, found by issuer and serial
  * number or subjectKeyIdentifier, else by trying each.  *pcipher: what it was encrypted with.
+ * *pgeneration: index of the decrypter that it is for, also when that cannot open it; 0 unknown.
  * *plain is owned by p and cleansed with it.  APR_EINVAL with out REFUSED: badAlg for a cipher
  * that is not allowed (its OID in detail), else scep_envelope_refuse().
  */
-apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher,
+apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher, int *pgeneration,
                                 const scep_message_t *message, const scep_service_t *service,
                                 outcome_t *out, apr_pool_t *p);
 

@@ -223,6 +223,7 @@ apr_status_t scep_reply_make(crypt_buf_t *der, const scep_service_t *service,
     crypt_buf_t content = { (const unsigned char *)"", 0 };
     cms_signed_t *cms;
     cms_signer_info_t *signer;
+    const scep_ra_key_t *ra = scep_service_signer(service, reply->generation);
     apr_status_t rv;
 
     der->data = NULL;
@@ -230,7 +231,7 @@ apr_status_t scep_reply_make(crypt_buf_t *der, const scep_service_t *service,
     ERR_clear_error();
     if (sealed && (rv = make_content(&content, reply, p)) != APR_SUCCESS)
         return rv;
-    cms = make_signed(&content, service->signer.cert, md, p);
+    cms = make_signed(&content, ra->cert, md, p);
     if (!cms)
         return APR_EGENERAL;
     signer = (cms_signer_info_t *)ASN1_item_new(ASN1_ITEM_rptr(cms_signer_info_t));
@@ -239,8 +240,8 @@ apr_status_t scep_reply_make(crypt_buf_t *der, const scep_service_t *service,
         return APR_EGENERAL;
     }
     X509_ALGOR_set_md(signer->digest, md);
-    if (!ASN1_INTEGER_set(signer->version, 1) || !set_sid(signer, service->signer.cert) ||
-        !add_attributes(signer, reply, md, &content, p) || !sign(signer, service->signer.key, md))
+    if (!ASN1_INTEGER_set(signer->version, 1) || !set_sid(signer, ra->cert) ||
+        !add_attributes(signer, reply, md, &content, p) || !sign(signer, ra->key, md))
         return APR_EGENERAL;
     *der = cms_encode(ASN1_ITEM_rptr(cms_signed_t), cms, p);
     return der->data ? APR_SUCCESS : APR_EGENERAL;

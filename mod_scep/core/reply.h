@@ -12,6 +12,7 @@ typedef struct scep_reply_t {
     const crypt_buf_t *certificates;    /* with SUCCESS: DER, leaf first */
     int ncertificates;
     const EVP_CIPHER *cipher;           /* of the request; NULL: AES-128-CBC */
+    int generation;                     /* of the RA pair that the device used; 0: the current */
 } scep_reply_t;
 
 /*

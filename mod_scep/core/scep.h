@@ -41,8 +41,12 @@ typedef struct scep_renewal_t {
 
 typedef struct scep_service_t {
     const char *name;
-    scep_ra_key_t signer;                   /* signs replies: the RA signer, or the CA itself */
-    const apr_array_header_t *decrypters;   /* of scep_ra_key_t, the current one first */
+    /*
+     * Both of scep_ra_key_t, the current generation first; the CA's own pair without an RA.  What
+     * decrypters[i] opened is answered by scep_service_signer(service, i).
+     */
+    const apr_array_header_t *signers;
+    const apr_array_header_t *decrypters;
     int has_ra;                             /* the keys are an RA's, not the CA's */
     policy_t *policy;
     ca_t *ca;
@@ -59,6 +63,12 @@ typedef struct scep_service_t {
     const char *caps;                       /* GetCACaps' body */
     const char *thumbprint;                 /* MD5 of the chain's top in four groups, as NDES */
 } scep_service_t;
+
+/*
+ * The pair that signs the answer to what that decrypter opened: of its own generation, or of the
+ * last one there is.
+ */
+const scep_ra_key_t *scep_service_signer(const scep_service_t *service, int generation);
 
 /*
  * Builds what is served unchanged (GetCACert, GetCACaps, thumbprint).  Call once after all fields

@@ -62,6 +62,7 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
     reply.certificates = enrollment->certificates;
     reply.ncertificates = enrollment->ncertificates;
     reply.cipher = enrollment->cipher;
+    reply.generation = enrollment->generation;
     if (scep_reply_make(&response->body, ctx->service, &reply, ctx->pool) != APR_SUCCESS) {
         log_openssl_errors(ctx->log, LOG_SINK_ERR, SCEPTAG(0100), "cannot make the CertRep");
         outcome_unavailable(&trace->outcome, "reply", 0, ctx->pool, "the CertRep cannot be made");

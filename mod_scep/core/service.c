@@ -7,6 +7,13 @@
 #include <apr_strings.h>
 #include <string.h>
 
+const scep_ra_key_t *scep_service_signer(const scep_service_t *service, int generation)
+{
+    int last = service->signers->nelts - 1;
+
+    return &APR_ARRAY_IDX(service->signers, generation < last ? generation : last, scep_ra_key_t);
+}
+
 /* Appends a certificate's DER unless it is there already; 0 if it cannot be encoded. */
 static int push_certificate(apr_array_header_t *ders, X509 *cert, apr_pool_t *p)
 {
@@ -36,7 +43,7 @@ static const char *make_ca_cert(scep_service_t *service, STACK_OF(X509) *chain, 
 
     if (service->has_ra) {
         if (!push_certificate(ders, APR_ARRAY_IDX(service->decrypters, 0, scep_ra_key_t).cert, p) ||
-            !push_certificate(ders, service->signer.cert, p))
+            !push_certificate(ders, scep_service_signer(service, 0)->cert, p))
             return "an RA certificate cannot be encoded";
     }
     for (i = 0; i < sk_X509_num(chain); i++) {

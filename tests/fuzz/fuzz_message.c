@@ -53,13 +53,14 @@ static void enroll(const scep_message_t *message, apr_pool_t *p)
     const EVP_CIPHER *cipher;
     crypt_buf_t plain;
     csr_t *csr = NULL;
+    int generation;
     outcome_t out;
     apr_status_t rv;
 
     FUZZ_CHECK(message->signer_cert && message->signer_key && message->digest);
     FUZZ_CHECK(message->sender_nonce.len <= 64);
     outcome_init(&out);
-    rv = scep_envelope_open(&plain, &cipher, message, &fixture.service, &out, p);
+    rv = scep_envelope_open(&plain, &cipher, &generation, message, &fixture.service, &out, p);
     FUZZ_CHECK(ERR_peek_error() == 0);
     if (rv == APR_SUCCESS) {
         FUZZ_CHECK(plain.len > 0 && cipher);

@@ -167,6 +167,7 @@ scep_fixture_t *scep_fixture_make(apr_pool_t *p)
     int i;
     scep_ra_key_t *ra;
     scep_fixture_t *f = apr_pcalloc(p, sizeof(*f));
+    apr_array_header_t *signers = apr_array_make(p, 1, sizeof(scep_ra_key_t));
     apr_array_header_t *decrypters = apr_array_make(p, 2, sizeof(scep_ra_key_t));
 
     f->pool = p;
@@ -178,8 +179,10 @@ scep_fixture_t *scep_fixture_make(apr_pool_t *p)
         ra->key = keys[i];
     }
     f->service.name = "fixture";
-    f->service.signer.cert = f->certs[SCEP_FIXTURE_SIGNER];
-    f->service.signer.key = keys[SCEP_FIXTURE_SIGNER];
+    ra = &APR_ARRAY_PUSH(signers, scep_ra_key_t);
+    ra->cert = f->certs[SCEP_FIXTURE_SIGNER];
+    ra->key = keys[SCEP_FIXTURE_SIGNER];
+    f->service.signers = signers;
     f->service.decrypters = decrypters;
     f->service.has_ra = 1;
     f->service.legacy = SCEP_LEGACY_3DES | SCEP_LEGACY_SHA1;
@@ -545,7 +548,7 @@ scep_fixture_reply_t *scep_fixture_open(const scep_fixture_t *f, const crypt_buf
     need(*CMS_get0_content(cms) != NULL, "eContent");
     reply->has_content = ASN1_STRING_length(*CMS_get0_content(cms)) > 0;
     /* only by this certificate: what the message holds is not looked at */
-    need(sk_X509_push(signers, f->service.signer.cert) &&
+    need(sk_X509_push(signers, scep_service_signer(&f->service, 0)->cert) &&
          CMS_verify(cms, signers, NULL, NULL, out,
                     CMS_BINARY | CMS_NOINTERN | CMS_NO_SIGNER_CERT_VERIFY), "CMS_verify");
     sk_X509_free(signers);

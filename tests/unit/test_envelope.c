@@ -13,6 +13,8 @@
 static const char text[] = "\x30\x07not CSR";
 static const crypt_buf_t plain_text = { (const unsigned char *)text, sizeof(text) - 1 };
 
+static int generation; /* of the key that the last envelope was for */
+
 /* Opens an envelope as the service of f. */
 static apr_status_t open_envelope(const scep_fixture_t *f, const crypt_buf_t *envelope,
                                   crypt_buf_t *plain, const EVP_CIPHER **cipher, outcome_t *out)
@@ -23,7 +25,8 @@ static apr_status_t open_envelope(const scep_fixture_t *f, const crypt_buf_t *en
     memset(&message, 0, sizeof(message));
     message.envelope = *envelope;
     outcome_init(out);
-    rv = scep_envelope_open(plain, cipher, &message, &f->service, out, f->pool);
+    generation = -1;
+    rv = scep_envelope_open(plain, cipher, &generation, &message, &f->service, out, f->pool);
     ck_assert_uint_eq(ERR_peek_error(), 0);
     if (rv != APR_SUCCESS) {
         ck_assert_int_eq(rv, APR_EINVAL);
@@ -156,17 +159,21 @@ START_TEST(finds_the_key)
         want.recipient = f->certs[who];
         envelope = scep_fixture_envelope(f, &want, &plain_text);
         assert_opens(f, &envelope, NID_aes_128_cbc);
+        ck_assert_int_eq(generation, who - SCEP_FIXTURE_DECRYPTER);
         want.recipient_flags = CMS_USE_KEYID;
         envelope = scep_fixture_envelope(f, &want, &plain_text);
         assert_opens(f, &envelope, NID_aes_128_cbc);
+        ck_assert_int_eq(generation, who - SCEP_FIXTURE_DECRYPTER);
         want.recipient_flags = 0;
         want.second_recipient = f->certs[SCEP_FIXTURE_STRANGER];
         envelope = scep_fixture_envelope(f, &want, &plain_text);
         assert_opens(f, &envelope, NID_aes_128_cbc);
+        ck_assert_int_eq(generation, who - SCEP_FIXTURE_DECRYPTER);
         want.second_recipient = f->certs[who];
         want.recipient = f->certs[SCEP_FIXTURE_STRANGER];
         envelope = scep_fixture_envelope(f, &want, &plain_text);
         assert_opens(f, &envelope, NID_aes_128_cbc);
+        ck_assert_int_eq(generation, who - SCEP_FIXTURE_DECRYPTER);
 
         /* named in a way that fits no certificate of ours: each key is tried */
         memset(&renamed, 0, sizeof(renamed));
@@ -177,6 +184,7 @@ START_TEST(finds_the_key)
         want.recipient = cert;
         envelope = scep_fixture_envelope(f, &want, &plain_text);
         assert_opens(f, &envelope, NID_aes_128_cbc);
+        ck_assert_int_eq(generation, who - SCEP_FIXTURE_DECRYPTER);
     }
 }
 END_TEST

@@ -42,6 +42,17 @@ static void assert_common(const scep_fixture_reply_t *reply, const char *status)
     ck_assert_mem_eq(reply->recipient_nonce.data, SCEP_FIXTURE_NONCE, 16);
 }
 
+/* Signers, the current one first. */
+static apr_array_header_t *signers_of(apr_pool_t *p, const scep_ra_key_t *ras, int n)
+{
+    apr_array_header_t *signers = apr_array_make(p, n, sizeof(scep_ra_key_t));
+    int i;
+
+    for (i = 0; i < n; i++)
+        APR_ARRAY_PUSH(signers, scep_ra_key_t) = ras[i];
+    return signers;
+}
+
 START_TEST(delivers_certificates_in_order)
 {
     apr_pool_t *p = fixture_pool();
@@ -275,6 +286,7 @@ START_TEST(signs_with_other_keys)
     scep_fixture_t *f = scep_fixture_make(fixture_pool());
     scep_fixture_cert_t cert;
     scep_fixture_message_t want;
+    scep_ra_key_t ra;
     scep_reply_t reply;
     crypt_buf_t der;
     outcome_t out;
@@ -283,8 +295,9 @@ START_TEST(signs_with_other_keys)
     cert.subject = "EC signer";
     cert.key = scep_fixture_ec_key();
     cert.serial = 77;
-    f->service.signer.cert = scep_fixture_certificate(f->pool, &cert);
-    f->service.signer.key = cert.key;
+    ra.cert = scep_fixture_certificate(f->pool, &cert);
+    ra.key = cert.key;
+    f->service.signers = signers_of(f->pool, &ra, 1);
     memset(&want, 0, sizeof(want));
     memset(&reply, 0, sizeof(reply));
     outcome_refuse(&out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_NONE, "test", "no", f->pool, NULL);
@@ -292,6 +305,36 @@ START_TEST(signs_with_other_keys)
     reply.outcome = &out;
     der = reply_of(f, &reply);
     assert_common(scep_fixture_open(f, &der, NULL, NULL), "2");
+}
+END_TEST
+
+START_TEST(is_signed_by_the_generation_that_was_asked)
+{
+    scep_fixture_t *f = scep_fixture_make(fixture_pool());
+    scep_ra_key_t ras[2];
+    scep_fixture_message_t want;
+    scep_reply_t reply;
+    crypt_buf_t ders[3];
+    outcome_t out;
+    int i;
+
+    ras[0] = *scep_service_signer(&f->service, 0);
+    ras[1].cert = f->certs[SCEP_FIXTURE_OLD_DECRYPTER];
+    ras[1].key = scep_fixture_key(SCEP_FIXTURE_OLD_DECRYPTER);
+    f->service.signers = signers_of(f->pool, ras, 2);
+    memset(&want, 0, sizeof(want));
+    memset(&reply, 0, sizeof(reply));
+    outcome_refuse(&out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_NONE, "test", "no", f->pool, NULL);
+    reply.message = message_of(f, &want);
+    reply.outcome = &out;
+    for (i = 0; i < 3; i++) { /* there are more decrypters than signers: the last one signs */
+        reply.generation = i;
+        ders[i] = reply_of(f, &reply);
+    }
+    assert_common(scep_fixture_open(f, &ders[0], NULL, NULL), "2");
+    f->service.signers = signers_of(f->pool, &ras[1], 1);
+    assert_common(scep_fixture_open(f, &ders[1], NULL, NULL), "2");
+    assert_common(scep_fixture_open(f, &ders[2], NULL, NULL), "2");
 }
 END_TEST
 
@@ -335,6 +378,7 @@ Suite *test_reply_suite(void)
     tcase_add_test(tcase, echoes_what_was_sent);
     tcase_add_test(tcase, answers_what_it_could_not_verify);
     tcase_add_test(tcase, signs_with_other_keys);
+    tcase_add_test(tcase, is_signed_by_the_generation_that_was_asked);
     tcase_add_test(tcase, cannot_deliver_to_other_keys);
     suite_add_tcase(suite, tcase);
     return suite;
