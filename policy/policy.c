@@ -300,6 +300,7 @@ static apr_status_t claim_refused(store_result_e result, const store_tx_t *tx, o
                        "The transaction is known with another request.", p, "store: %s", name);
         return APR_EACCES;
     case STORE_BUSY:
+    case STORE_HELD:
         outcome_unavailable(out, "busy",
                             tx->wait > 0 && tx->wait < BUSY_RETRY ? tx->wait : BUSY_RETRY, p,
                             "another worker is at this transaction or holds its challenge");
@@ -500,7 +501,7 @@ static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event, outc
 
     for (i = 0; i == 0 || (i == 1 && rv != APR_SUCCESS); i++)
         rv = store_commit(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence,
-                          &event->certificate, cfg->retention, &result, p);
+                          &event->certificate, "", cfg->retention, &result, p);
     if (rv != APR_SUCCESS)
         return store_failed(tx->policy, "commit", rv, out, log, p);
     if (result != STORE_OK)
@@ -514,11 +515,14 @@ static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcom
                             const log_sink_t *log, apr_pool_t *p)
 {
     const policy_config_t *cfg = tx->policy->cfg;
+    store_pend_t pend = {0};
     store_result_e result;
-    apr_status_t rv =
-        store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence,
-                   event->cookie ? event->cookie : "", event->wait, cfg->retention, &result, p);
+    apr_status_t rv;
 
+    pend.cookie = event->cookie ? event->cookie : "";
+    pend.wait = event->wait;
+    pend.retention = cfg->retention;
+    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, &result, p);
     if (rv != APR_SUCCESS)
         return store_failed(tx->policy, "pend", rv, out, log, p);
     if (result != STORE_OK)

@@ -25,7 +25,8 @@ const char *store_result_name(store_result_e result)
     static const char *const names[] = {
         "ok",           "claimed", "issued",  "pending",  "busy",
         "no-challenge", "used",    "expired", "mismatch", "transaction-conflict",
-        "full",         "exists",  "fenced",  "refused",  "not-found"};
+        "full",         "exists",  "fenced",  "refused",  "not-found",
+        "held",         "limited", "conflict"};
 
     if ((unsigned)result >= sizeof(names) / sizeof(names[0]))
         return "unknown";
@@ -145,6 +146,12 @@ static int is_text(const char *text, apr_size_t max)
     return text && strnlen(text, max + 1) <= max;
 }
 
+/* Whether text is a certificate's serial number, or "". */
+static int is_serial(const char *text)
+{
+    return is_text(text, STORE_CERTIFICATE_SERIAL_MAX) && is_hex(text, strlen(text));
+}
+
 /* Whether text may be a part of a Redis key with a hash tag: letters, digits, dot, dash,
  * underscore. */
 static int is_service(const char *text)
@@ -160,13 +167,13 @@ static int is_service(const char *text)
     return 1;
 }
 
-/* Sets every string of tx to "" and everything else to nothing. */
-static void clear_tx(store_tx_t *tx)
+void store_clear_tx(store_tx_t *tx)
 {
     memset(tx, 0, sizeof(*tx));
     tx->tx_key = tx->state = tx->serial = tx->cookie = tx->reason = "";
     tx->transaction_id = tx->subject = tx->template_name = tx->client = "";
-    tx->csr_digest = tx->challenge_id = "";
+    tx->csr_digest = tx->challenge_id = tx->poll_key = "";
+    tx->decision = tx->decided_by = tx->text = "";
     tx->challenge.id = tx->challenge.caller = tx->challenge.template_name = "";
     tx->challenge.bound = "";
 }
@@ -222,6 +229,13 @@ static int claim_is_valid(const store_claim_t *c)
         if (c->challenge_id[i] && !is_hex(c->challenge_id[i], STORE_ID_LEN))
             return 0;
     }
+    for (i = 0; i < STORE_LIMITS; i++) {
+        if (!c->limit[i].name || !*c->limit[i].name || c->limit[i].max == 0)
+            continue;
+        if (!is_text(c->limit[i].name, STORE_TEXT_MAX) || c->limit[i].max < 0 ||
+            c->limit_window <= 0)
+            return 0;
+    }
     return is_hex(c->tx_key, STORE_ID_LEN) && is_hex(c->poll_key, STORE_ID_LEN) &&
            is_hex(c->csr_digest, STORE_ID_LEN) && is_hex(c->nonce, STORE_NONCE_LEN) &&
            is_hex(c->serial, STORE_SERIAL_LEN) && c->lease > 0 && c->retention > 0 &&
@@ -234,7 +248,7 @@ apr_status_t store_claim(store_t *store, const char *service, const store_claim_
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
     *result = STORE_NOTFOUND;
-    clear_tx(tx);
+    store_clear_tx(tx);
     if (!store->provider->claim)
         return APR_ENOTIMPL;
     if (!is_service(service) || !claim_is_valid(claim))
@@ -244,7 +258,7 @@ apr_status_t store_claim(store_t *store, const char *service, const store_claim_
 }
 
 apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
-                          apr_int64_t fence, const crypt_buf_t *certificate,
+                          apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                           apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
 {
     *result = STORE_FENCED;
@@ -252,11 +266,11 @@ apr_status_t store_commit(store_t *store, const char *service, const char *tx_ke
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || retention <= 0 ||
         !certificate || !certificate->data || certificate->len == 0 ||
-        certificate->len > STORE_CERTIFICATE_MAX)
+        certificate->len > STORE_CERTIFICATE_MAX || !is_serial(serial))
         return invalid(p, "commit");
-    return answer(
-        store->provider->commit(store, service, tx_key, fence, certificate, retention, result, p),
-        result, STORE_FENCED);
+    return answer(store->provider->commit(store, service, tx_key, fence, certificate, serial,
+                                          retention, result, p),
+                  result, STORE_FENCED);
 }
 
 apr_status_t store_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
@@ -275,18 +289,17 @@ apr_status_t store_fail(store_t *store, const char *service, const char *tx_key,
 }
 
 apr_status_t store_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                        const char *cookie, apr_interval_time_t wait, apr_interval_time_t retention,
-                        store_result_e *result, apr_pool_t *p)
+                        const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
 {
     *result = STORE_FENCED;
     if (!store->provider->pend)
         return APR_ENOTIMPL;
-    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || wait < 0 ||
-        retention <= 0 || !is_text(cookie, STORE_LONG_TEXT_MAX))
+    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || pend->wait < 0 ||
+        pend->retention <= 0 || pend->max < 0 || !is_text(pend->cookie, STORE_LONG_TEXT_MAX) ||
+        (pend->request && pend->request->data && pend->request->len > STORE_REQUEST_MAX))
         return invalid(p, "pend");
-    return answer(
-        store->provider->pend(store, service, tx_key, fence, cookie, wait, retention, result, p),
-        result, STORE_FENCED);
+    return answer(store->provider->pend(store, service, tx_key, fence, pend, result, p), result,
+                  STORE_FENCED);
 }
 
 apr_status_t store_poll(store_t *store, const char *service, const char *poll_key,
@@ -294,7 +307,7 @@ apr_status_t store_poll(store_t *store, const char *service, const char *poll_ke
                         store_tx_t *tx, apr_pool_t *p)
 {
     *result = STORE_NOTFOUND;
-    clear_tx(tx);
+    store_clear_tx(tx);
     if (!store->provider->poll)
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(poll_key, STORE_ID_LEN) ||
@@ -308,13 +321,40 @@ apr_status_t store_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
     *result = STORE_NOTFOUND;
-    clear_tx(tx);
+    store_clear_tx(tx);
     if (!store->provider->find)
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN))
         return invalid(p, "find");
     return answer(store->provider->find(store, service, tx_key, result, tx, p), result,
                   STORE_NOTFOUND);
+}
+
+apr_status_t store_find_certificate(store_t *store, const char *service, const char *serial,
+                                    store_result_e *result, store_tx_t *tx, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    store_clear_tx(tx);
+    if (!store->provider->find_certificate)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_serial(serial) || !*serial)
+        return invalid(p, "find_certificate");
+    return answer(store->provider->find_certificate(store, service, serial, result, tx, p), result,
+                  STORE_NOTFOUND);
+}
+
+apr_status_t store_decide(store_t *store, const char *service, const char *tx_key,
+                          const store_decision_t *decision, apr_interval_time_t retention,
+                          store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    if (!store->provider->decide)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || retention <= 0 ||
+        !is_text(decision->by, STORE_TEXT_MAX) || !is_text(decision->text, STORE_TEXT_MAX))
+        return invalid(p, "decide");
+    return answer(store->provider->decide(store, service, tx_key, decision, retention, result, p),
+                  result, STORE_NOTFOUND);
 }
 
 apr_status_t store_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,

@@ -40,23 +40,32 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_TEXT_MAX 255          /* bytes of a name, address, reason, transactionID or host */
 #define STORE_LONG_TEXT_MAX 8192    /* bytes of a subject, a cookie or bound attributes */
 #define STORE_CERTIFICATE_MAX 65536 /* bytes of a certificate */
+#define STORE_REQUEST_MAX 131072    /* bytes kept with a waiting transaction */
+#define STORE_CERTIFICATE_SERIAL_MAX 64 /* hex digits of an issued certificate's serial number */
+#define STORE_LIMITS 2                  /* counters of one claim */
 
 typedef enum {
-    STORE_OK,      /* issue, commit, fail, pend, revoke: done (now, or by the same call before) */
+    STORE_OK,      /* issue, commit, fail, pend, decide, revoke: done (now, or by the same call
+                      before) */
     STORE_CLAIMED, /* claim, poll: the caller holds the transaction until the lease ends */
     STORE_ISSUED,  /* claim, poll: known and issued; the certificate is given again */
     STORE_PENDING, /* claim: known and waiting for the CA or an administrator */
-    STORE_BUSY,    /* claim, poll: another worker is at it, come again in wait */
+    STORE_BUSY,    /* claim, poll: another worker is at it, come again in wait; decide: the same */
     STORE_NOCHALLENGE, /* claim, revoke: no such challenge */
     STORE_USED,        /* claim: the challenge has no use left */
     STORE_EXPIRED,     /* claim: the challenge's life time is over */
     STORE_MISMATCH,    /* claim: refused too often, the challenge is burned */
     STORE_TXCONFLICT,  /* claim: the transaction key is known with another CSR or challenge */
-    STORE_FULL,        /* issue: cap reached; wait says when the next place is free */
+    STORE_FULL,        /* issue: cap reached; wait says when the next place is free.  pend: as
+                          many transactions wait as may; nothing was changed, call fail */
     STORE_EXISTS,      /* issue: the id is taken by another challenge: make a new one */
     STORE_FENCED,      /* commit, fail, pend: lease lost to another claim; nothing was changed */
-    STORE_REFUSED,     /* poll: failed for good; see reason */
-    STORE_NOTFOUND     /* poll, find: unknown */
+    STORE_REFUSED,     /* poll: failed for good; claim: denied (decide), which is final; see reason
+                          and text */
+    STORE_NOTFOUND,    /* poll, find, find_certificate, decide: unknown */
+    STORE_HELD,        /* claim: the challenge's last use is held by a waiting transaction */
+    STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
+    STORE_CONFLICT     /* decide: the transaction does not wait, or was decided otherwise */
 } store_result_e;
 
 /* "claimed" ...: for logs.  Never NULL. */
@@ -101,7 +110,34 @@ typedef struct store_claim_t {
     const char *subject;        /* for find and lists */
     const char *template_name;
     const char *client; /* address */
+    /*
+     * Counters of failed challenges (NOCHALLENGE, EXPIRED, MISMATCH, USED), by names that differ.
+     * name: at most STORE_TEXT_MAX bytes; "" or NULL, or max 0: unused.  A window starts with the
+     * first failure and ends limit_window later.
+     */
+    struct {
+        const char *name;
+        int max;
+    } limit[STORE_LIMITS];
+    apr_interval_time_t limit_window; /* > 0 where a limit is used */
 } store_claim_t;
+
+/* What pend keeps. */
+typedef struct store_pend_t {
+    const char *cookie;            /* the CA backend's; "" none */
+    apr_interval_time_t wait;      /* until a poll may claim it */
+    apr_interval_time_t retention; /* counts from the transaction's first pend */
+    const crypt_buf_t *request;    /* opaque, kept with the transaction, at most STORE_REQUEST_MAX;
+                                      NULL or data NULL: what is there stays */
+    int max;                       /* the most waiting transactions of the service; 0: no cap */
+} store_pend_t;
+
+/* What an administrator decided about a waiting transaction. */
+typedef struct store_decision_t {
+    int approve;      /* 0: deny */
+    const char *by;   /* who, at most STORE_TEXT_MAX bytes */
+    const char *text; /* for people, at most STORE_TEXT_MAX bytes; "" none */
+} store_decision_t;
 
 /* What is known of a transaction; strings "" and times 0 where unknown. */
 typedef struct store_tx_t {
@@ -116,6 +152,10 @@ typedef struct store_tx_t {
     const char *reason;       /* failed: outcome_t reason */
     const char *transaction_id, *subject, *template_name, *client, *csr_digest;
     const char *challenge_id; /* the one held or used */
+    const char *poll_key;
+    crypt_buf_t request;           /* pend's; len 0: none */
+    const char *decision;          /* "", "approved", "denied" */
+    const char *decided_by, *text; /* by and text of the decision */
     apr_time_t created, updated;
     store_challenge_t challenge; /* claim with CLAIMED: caller, template, bound, issued, expires */
 } store_tx_t;
@@ -165,17 +205,27 @@ struct store_provider_t {
     /*
      * The one atomic step of an enrollment, in this order: known transaction (ISSUED, PENDING,
      * BUSY; same nonce: CLAIMED again; lease over or failed: as a new one, but with the reserved
-     * serial and notBefore and fence + 1), then the challenge (NOCHALLENGE, EXPIRED, MISMATCH,
-     * USED, BUSY while another transaction holds its last use and lives), then hold it and make the
-     * transaction. A challenge held by a transaction whose lease is over goes to the new one; that
-     * fences the old one.
+     * serial and notBefore and fence + 1; a denied one: REFUSED), then the counters of a new
+     * transaction that needs a challenge (LIMITED: nothing changes), then the challenge
+     * (NOCHALLENGE, EXPIRED, MISMATCH, USED; BUSY while another transaction holds its last use and
+     * lives, HELD while all who hold one wait for the CA or an administrator), then hold it and
+     * make the transaction. A challenge held by a transaction whose lease is over goes to the new
+     * one; that fences the old one.
+     *
+     * The four failures of a challenge count in every limit of the claim; a fail that blames the
+     * device does not.  A known transaction is never LIMITED.  A claim after a failure starts
+     * without cookie, request and decision.
      */
     apr_status_t (*claim)(store_t *store, const char *service, const store_claim_t *claim,
                           store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 
-    /* The certificate is made: consumes the challenge's use.  OK or FENCED. */
+    /*
+     * The certificate is made: consumes the challenge's use.  serial: the certificate's serial
+     * number for find_certificate, lower-case hex, at most STORE_CERTIFICATE_SERIAL_MAX digits, ""
+     * none.  The request that pend kept stays.  OK or FENCED.
+     */
     apr_status_t (*commit)(store_t *store, const char *service, const char *tx_key,
-                           apr_int64_t fence, const crypt_buf_t *certificate,
+                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                            apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
 
     /* Nothing was issued.  reason: outcome_t reason.  OK or FENCED. */
@@ -183,16 +233,19 @@ struct store_provider_t {
                          store_blame_e blame, const char *reason, apr_interval_time_t retention,
                          store_result_e *result, apr_pool_t *p);
 
-    /* Waits for the CA: keeps cookie for any host, ends the lease, keeps the challenge held.  OK or
-     * FENCED. */
+    /*
+     * Waits for the CA or an administrator: keeps cookie and request for any host, ends the lease,
+     * keeps the challenge held.  OK, FENCED, or FULL (nothing is changed) where pend->max others
+     * wait; one that waits already is never refused.  The first pend fixes when the transaction is
+     * forgotten; a later one does not prolong that.
+     */
     apr_status_t (*pend)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                         const char *cookie, apr_interval_time_t wait,
-                         apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
+                         const store_pend_t *pend, store_result_e *result, apr_pool_t *p);
 
     /*
      * CertPoll: finds by poll key.  A pending transaction whose wait is over is taken over: CLAIMED
-     * with a new fence and the cookie, to end by commit, fail or pend.  PENDING before that;
-     * ISSUED, BUSY, REFUSED, NOTFOUND.
+     * with a new fence, the cookie, the request and the decision, to end by commit, fail or pend.
+     * PENDING before that; ISSUED, BUSY, REFUSED (reason, text), NOTFOUND.  tx->tx_key is set.
      */
     apr_status_t (*poll)(store_t *store, const char *service, const char *poll_key,
                          const char *nonce, apr_interval_time_t lease, store_result_e *result,
@@ -202,7 +255,26 @@ struct store_provider_t {
     apr_status_t (*find)(store_t *store, const char *service, const char *tx_key,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 
-    /* The pending transactions, oldest first, at most max: an array of store_tx_t*. */
+    /*
+     * The transaction that was committed with this serial number, while it is retained.  serial: as
+     * for commit, not "".  STORE_OK or NOTFOUND.
+     */
+    apr_status_t (*find_certificate)(store_t *store, const char *service, const char *serial,
+                                     store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+
+    /*
+     * Decides about a waiting transaction.  Approved: it goes on waiting, its wait is over, so that
+     * the next poll claims it, and it is kept for retention from now at least.  Denied: it failed
+     * for good with reason "denied", for retention from now; the challenge is no longer held, an
+     * attempt is counted.  OK (also for the same decision again), BUSY (a poll's lease is alive),
+     * CONFLICT (not waiting, or decided otherwise), NOTFOUND.
+     */
+    apr_status_t (*decide)(store_t *store, const char *service, const char *tx_key,
+                           const store_decision_t *decision, apr_interval_time_t retention,
+                           store_result_e *result, apr_pool_t *p);
+
+    /* The pending transactions, oldest first, at most max: an array of store_tx_t*, without
+     * certificate and request; wait is set. */
     apr_status_t (*list)(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                          apr_pool_t *p);
 
@@ -247,19 +319,23 @@ apr_status_t store_issue(store_t *store, const char *service, store_challenge_t 
 apr_status_t store_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
-                          apr_int64_t fence, const crypt_buf_t *certificate,
+                          apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                           apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
 apr_status_t store_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
                         store_result_e *result, apr_pool_t *p);
 apr_status_t store_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                        const char *cookie, apr_interval_time_t wait, apr_interval_time_t retention,
-                        store_result_e *result, apr_pool_t *p);
+                        const store_pend_t *pend, store_result_e *result, apr_pool_t *p);
 apr_status_t store_poll(store_t *store, const char *service, const char *poll_key,
                         const char *nonce, apr_interval_time_t lease, store_result_e *result,
                         store_tx_t *tx, apr_pool_t *p);
 apr_status_t store_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t store_find_certificate(store_t *store, const char *service, const char *serial,
+                                    store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t store_decide(store_t *store, const char *service, const char *tx_key,
+                          const store_decision_t *decision, apr_interval_time_t retention,
+                          store_result_e *result, apr_pool_t *p);
 apr_status_t store_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p);
 apr_status_t store_revoke(store_t *store, const char *service, const char *challenge_id,
@@ -278,6 +354,9 @@ const char *store_error(apr_pool_t *p);
 /* For stores: records that text (printf) and returns status, so that a slot can end with it. */
 apr_status_t store_set_error(apr_pool_t *p, apr_status_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* For stores: sets every string of tx to "" and everything else to nothing. */
+void store_clear_tx(store_tx_t *tx);
 
 /* Makes dir (0700, owned by uid and gid where we are root) if it is absent.  Error text in p. */
 const char *store_prepare_directory(const char *dir, uid_t uid, gid_t gid, apr_pool_t *p);

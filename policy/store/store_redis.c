@@ -263,8 +263,8 @@ static apr_status_t run_end(redis_store_t *self, script_e script, const char *se
 
 static apr_status_t redis_commit(store_t *store, const char *service, const char *tx_key,
                                  apr_int64_t fence, const crypt_buf_t *certificate,
-                                 apr_interval_time_t retention, store_result_e *result,
-                                 apr_pool_t *p)
+                                 const char *serial, apr_interval_time_t retention,
+                                 store_result_e *result, apr_pool_t *p)
 {
     args_t args;
 
@@ -273,6 +273,7 @@ static apr_status_t redis_commit(store_t *store, const char *service, const char
     add_number(&args, fence, p);
     add_bytes(&args, certificate->data, certificate->len);
     add_span(&args, retention, 1, p);
+    add_text(&args, serial);
     return run_end((redis_store_t *)store, SCRIPT_COMMIT, service, &args, result, p);
 }
 
@@ -292,17 +293,17 @@ static apr_status_t redis_fail(store_t *store, const char *service, const char *
 }
 
 static apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key,
-                               apr_int64_t fence, const char *cookie, apr_interval_time_t wait,
-                               apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+                               apr_int64_t fence, const store_pend_t *pend, store_result_e *result,
+                               apr_pool_t *p)
 {
     args_t args;
 
     start_args(&args, service, p);
     add_text(&args, tx_key);
     add_number(&args, fence, p);
-    add_text(&args, cookie);
-    add_span(&args, wait, 0, p);
-    add_span(&args, retention, 1, p);
+    add_text(&args, pend->cookie);
+    add_span(&args, pend->wait, 0, p);
+    add_span(&args, pend->retention, 1, p);
     return run_end((redis_store_t *)store, SCRIPT_PEND, service, &args, result, p);
 }
 
@@ -366,13 +367,9 @@ static apr_status_t redis_find(store_t *store, const char *service, const char *
 /* An empty transaction. */
 static store_tx_t *make_tx(apr_pool_t *p)
 {
-    store_tx_t *tx = apr_pcalloc(p, sizeof(*tx));
+    store_tx_t *tx = apr_palloc(p, sizeof(*tx));
 
-    tx->tx_key = tx->state = tx->serial = tx->cookie = tx->reason = "";
-    tx->transaction_id = tx->subject = tx->template_name = tx->client = "";
-    tx->csr_digest = tx->challenge_id = "";
-    tx->challenge.id = tx->challenge.caller = tx->challenge.template_name = "";
-    tx->challenge.bound = "";
+    store_clear_tx(tx);
     return tx;
 }
 
@@ -652,12 +649,12 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
     return create(pstore, &store_redis_unix, REDIS_UNIX, cfg, p);
 }
 
-#define REDIS_SLOTS                                                                       \
-    .check = redis_check, .prepare = redis_prepare, .child_init = redis_child_init,       \
-    .issue = redis_issue,                                                                 \
-    .claim = redis_claim, .commit = redis_commit, .fail = redis_fail, .pend = redis_pend, \
-    .poll = redis_poll, .find = redis_find, .list = redis_list, .revoke = redis_revoke,   \
-    .sweep = redis_sweep, .announce = redis_announce, .health = redis_health
+#define REDIS_SLOTS                                                                         \
+    .check = redis_check, .prepare = redis_prepare, .child_init = redis_child_init,         \
+    .issue = redis_issue, .claim = redis_claim, .commit = redis_commit, .fail = redis_fail, \
+    .pend = redis_pend, .poll = redis_poll, .find = redis_find, .list = redis_list,         \
+    .revoke = redis_revoke, .sweep = redis_sweep, .announce = redis_announce,               \
+    .health = redis_health
 
 const store_provider_t store_redis = {.name = "redis", .create = create_tcp, REDIS_SLOTS};
 const store_provider_t store_rediss = {.name = "rediss", .create = create_tls, REDIS_SLOTS};

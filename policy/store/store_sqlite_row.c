@@ -54,6 +54,7 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
     const void *certificate;
 
     memset(row, 0, sizeof(*row));
+    store_clear_tx(tx);
     tx->tx_key = db_text(db, statement, 0, c->p);
     tx->state = db_text(db, statement, 1, c->p);
     tx->fence = db_integer(db, statement, 2);
@@ -77,8 +78,6 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
     row->lease = db_integer(db, statement, 16);
     row->nonce = db_text(db, statement, 17, c->p);
     row->next = db_integer(db, statement, 18);
-    tx->challenge.id = tx->challenge.caller = tx->challenge.template_name = "";
-    tx->challenge.bound = "";
 }
 
 /* Finds a transaction by its key: whether there is one. */

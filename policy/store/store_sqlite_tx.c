@@ -190,7 +190,7 @@ static int may_end(sqlite_call_t *c, const char *tx_key, apr_int64_t fence, cons
 }
 
 apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_key,
-                           apr_int64_t fence, const crypt_buf_t *certificate,
+                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                            apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
 {
     sqlite_tx_row_t row;
@@ -200,6 +200,7 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
 
     if (rv != APR_SUCCESS)
         return rv;
+    (void)serial;
     keep = c.now + sqlite_to_ms(retention);
     if (may_end(&c, tx_key, fence, "issued", &row, result)) {
         db_query(c.db, SQL_TX_ISSUED, "ttbii", service, tx_key, (const void *)certificate->data,
@@ -231,8 +232,7 @@ apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key
 }
 
 apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                         const char *cookie, apr_interval_time_t wait,
-                         apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+                         const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
 {
     sqlite_tx_row_t row;
     sqlite_call_t c;
@@ -241,10 +241,10 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
 
     if (rv != APR_SUCCESS)
         return rv;
-    keep = c.now + sqlite_to_ms(retention);
+    keep = c.now + sqlite_to_ms(pend->retention);
     if (may_end(&c, tx_key, fence, "pending", &row, result)) {
-        db_query(c.db, SQL_TX_PENDING, "tttiii", service, tx_key, cookie,
-                 c.now + (wait > 0 ? sqlite_to_ms(wait) : 0), c.now, keep);
+        db_query(c.db, SQL_TX_PENDING, "tttiii", service, tx_key, pend->cookie,
+                 c.now + (pend->wait > 0 ? sqlite_to_ms(pend->wait) : 0), c.now, keep);
         if (*row.tx.challenge_id)
             db_query(c.db, SQL_CHALLENGE_KEEP, "tti", service, row.tx.challenge_id, keep);
     }

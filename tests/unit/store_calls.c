@@ -112,7 +112,7 @@ store_result_e calls_commit(int t, apr_int64_t fence)
     crypt_buf_t cert = calls_certificate(t);
     store_result_e result;
 
-    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert,
+    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert, "",
                                   KEEP, &result, calls.p),
                      APR_SUCCESS);
     return result;
@@ -128,14 +128,32 @@ store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame)
     return result;
 }
 
-store_result_e calls_pend(int t, apr_int64_t fence, apr_interval_time_t span)
+/* What pend keeps, usually. */
+store_pend_t calls_make_pend(apr_interval_time_t span, apr_interval_time_t retention)
+{
+    store_pend_t pend = {0};
+
+    pend.cookie = "cookie 7";
+    pend.wait = span;
+    pend.retention = retention;
+    return pend;
+}
+
+store_result_e calls_send_pend(int t, apr_int64_t fence, const store_pend_t *pend)
 {
     store_result_e result;
 
-    ck_assert_int_eq(store_pend(calls.store, calls.service, calls_id(1000 + t), fence, "cookie 7",
-                                span, KEEP, &result, calls.p),
-                     APR_SUCCESS);
+    ck_assert_int_eq(
+        store_pend(calls.store, calls.service, calls_id(1000 + t), fence, pend, &result, calls.p),
+        APR_SUCCESS);
     return result;
+}
+
+store_result_e calls_pend(int t, apr_int64_t fence, apr_interval_time_t span)
+{
+    store_pend_t pend = calls_make_pend(span, KEEP);
+
+    return calls_send_pend(t, fence, &pend);
 }
 
 store_result_e calls_poll(int t, int nonce, apr_interval_time_t lease)

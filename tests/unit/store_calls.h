@@ -49,6 +49,10 @@ store_result_e calls_claim(int t, int n, int nonce, apr_interval_time_t lease);
 crypt_buf_t calls_certificate(int t);
 void calls_check_certificate(int t);
 
+/* What pend keeps, and sending it for transaction t. */
+store_pend_t calls_make_pend(apr_interval_time_t span, apr_interval_time_t retention);
+store_result_e calls_send_pend(int t, apr_int64_t fence, const store_pend_t *pend);
+
 /* The other slots, for transaction t or challenge n. */
 store_result_e calls_commit(int t, apr_int64_t fence);
 store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame);

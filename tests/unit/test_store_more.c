@@ -105,6 +105,7 @@ START_TEST(records_go_after_retention)
 {
     store_claim_t c;
     store_result_e result;
+    store_pend_t pend;
     crypt_buf_t cert;
     int removed;
 
@@ -114,7 +115,7 @@ START_TEST(records_go_after_retention)
     ck_assert_int_eq(calls_send(&c), STORE_CLAIMED);
     cert = calls_certificate(1);
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, c.tx_key, 1, &cert, MS(60), &result, calls.p),
+        store_commit(calls.store, calls.service, c.tx_key, 1, &cert, "", MS(60), &result, calls.p),
         APR_SUCCESS);
     ck_assert_int_eq(calls_find(1), STORE_OK);
     apr_sleep(MS(90));
@@ -125,9 +126,8 @@ START_TEST(records_go_after_retention)
     ck_assert_str_eq(calls.tx.serial, calls_half(4002));
     ck_assert_int_eq(calls_commit(1, 1), STORE_OK);
     ck_assert_int_eq(calls_claim(2, 1, 3, LEASE), STORE_CLAIMED);
-    ck_assert_int_eq(
-        store_pend(calls.store, calls.service, calls_id(1002), 1, "c", 0, MS(40), &result, calls.p),
-        APR_SUCCESS);
+    pend = calls_make_pend(0, MS(40));
+    ck_assert_int_eq(calls_send_pend(2, 1, &pend), STORE_OK);
     apr_sleep(MS(70));
     ck_assert_int_eq(store_sweep(calls.store, calls.service, 100, &removed, calls.p), APR_SUCCESS);
     ck_assert_int_eq(removed, 1);
@@ -139,14 +139,12 @@ END_TEST
 
 START_TEST(lost_pending_frees_its_hold)
 {
-    store_result_e result;
+    store_pend_t pend = calls_make_pend(0, MS(60));
 
     OPEN();
     calls_issue(1, LIFE, 1, 1, 0);
     ck_assert_int_eq(calls_claim(1, 1, 1, LEASE), STORE_CLAIMED);
-    ck_assert_int_eq(
-        store_pend(calls.store, calls.service, calls_id(1001), 1, "c", 0, MS(60), &result, calls.p),
-        APR_SUCCESS);
+    ck_assert_int_eq(calls_send_pend(1, 1, &pend), STORE_OK);
     ck_assert_int_eq(calls_claim(2, 1, 2, LEASE), STORE_BUSY);
     apr_sleep(MS(90));
     ck_assert_int_eq(calls_claim(2, 1, 3, LEASE), STORE_CLAIMED);
@@ -176,6 +174,7 @@ START_TEST(hostile_texts)
         const char *text = i < sizeof(texts) / sizeof(texts[0]) ? texts[i] : longest;
         store_challenge_t ch = calls_challenge((int)i + 1, LIFE, 1, 1);
         store_claim_t c = calls_make_claim((int)i, (int)i + 1, (int)i, LEASE);
+        store_pend_t pend = calls_make_pend(0, KEEP);
         store_result_e result;
 
         ch.caller = ch.template_name = ch.bound = text;
@@ -191,9 +190,8 @@ START_TEST(hostile_texts)
         ck_assert_str_eq(calls.tx.subject, text);
         ck_assert_str_eq(calls.tx.template_name, text);
         ck_assert_str_eq(calls.tx.client, text);
-        ck_assert_int_eq(
-            store_pend(calls.store, calls.service, c.tx_key, 1, text, 0, KEEP, &result, calls.p),
-            APR_SUCCESS);
+        pend.cookie = text;
+        ck_assert_int_eq(calls_send_pend((int)i, 1, &pend), STORE_OK);
         ck_assert_int_eq(calls_poll((int)i, 77, LEASE), STORE_CLAIMED);
         ck_assert_str_eq(calls.tx.cookie, text);
         ck_assert_int_eq(store_fail(calls.store, calls.service, c.tx_key, 2, STORE_BLAME_NOBODY,
@@ -221,6 +219,7 @@ START_TEST(arguments)
     store_result_e result;
     store_challenge_t ch;
     store_claim_t c;
+    store_pend_t pend;
     crypt_buf_t cert = {NULL, 0};
     char *big;
     size_t i;
@@ -263,26 +262,28 @@ START_TEST(arguments)
                                  &calls.free_in, calls.p),
                      APR_EINVAL);
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP, &result, calls.p),
         APR_EINVAL);
     cert.data = (unsigned char *)big;
     cert.len = STORE_CERTIFICATE_MAX + 1;
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP, &result, calls.p),
         APR_EINVAL);
     cert.len = 1;
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 0, &cert, KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 0, &cert, "", KEEP, &result, calls.p),
         APR_EINVAL);
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP, &result, calls.p),
         APR_SUCCESS);
     ck_assert_int_eq(result, STORE_FENCED);
     ck_assert_int_eq(store_fail(calls.store, calls.service, calls_id(1), 1, STORE_BLAME_NOBODY,
                                 NULL, KEEP, &result, calls.p),
                      APR_EINVAL);
+    pend = calls_make_pend(0, KEEP);
+    pend.cookie = big;
     ck_assert_int_eq(
-        store_pend(calls.store, calls.service, calls_id(1), 1, big, 0, KEEP, &result, calls.p),
+        store_pend(calls.store, calls.service, calls_id(1), 1, &pend, &result, calls.p),
         APR_EINVAL);
     ck_assert_int_eq(store_poll(calls.store, calls.service, calls_id(1), "x", LEASE, &result,
                                 &calls.tx, calls.p),
@@ -304,9 +305,9 @@ START_TEST(largest_certificate)
     cert.data = data;
     cert.len = STORE_CERTIFICATE_MAX;
     calls_claim(1, 0, 1, LEASE);
-    ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1001), 1, &cert, KEEP, &result, calls.p),
-        APR_SUCCESS);
+    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1001), 1, &cert, "", KEEP,
+                                  &result, calls.p),
+                     APR_SUCCESS);
     ck_assert_int_eq(calls_claim(1, 0, 2, LEASE), STORE_ISSUED);
     ck_assert_uint_eq(calls.tx.certificate.len, cert.len);
     ck_assert_mem_eq(calls.tx.certificate.data, data, cert.len);

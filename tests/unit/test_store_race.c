@@ -91,7 +91,7 @@ static apr_status_t commit(int t, apr_int64_t fence, store_result_e *result, apr
 
     cert.data = (const unsigned char *)&t;
     cert.len = sizeof(t);
-    return store_commit(store, service, name(pool, 2, t), fence, &cert, KEEP, result, pool);
+    return store_commit(store, service, name(pool, 2, t), fence, &cert, "", KEEP, result, pool);
 }
 
 /* One worker: tries every challenge, in an order of its own, with a transaction of its own. */
