@@ -310,7 +310,7 @@ def csr_rows(keys):
                          BAD_REQUEST, "csr-key"),
         "key of unknown kind": (csr(spki=der.seq(der.seq(der.oid("1.2.3.4")), der.bits(b"k" * 32))), BAD_REQUEST,
                                 "csr-key"),
-        "Ed25519": (csr(key=ed, spki=ed_spki), (BAD_ALG, BAD_REQUEST), None),
+        "Ed25519": (csr(key=ed, spki=ed_spki), BAD_MESSAGE_CHECK, "signer-key"),
         "another's key": (dict(signer_key=keys[1]), BAD_MESSAGE_CHECK, None),
         "secp256k1": (dict(key=ec.generate_private_key(ec.SECP256K1())), (BAD_ALG, BAD_REQUEST), None),
         "EC point not on the curve": (edit(lambda c: bad_point_csr()), BAD_REQUEST, "csr-key"),

@@ -82,6 +82,11 @@ def implicit(number, content):
     return tlv(0x80 | number, content)
 
 
+def implicit_seq(number, *items):
+    """[n] IMPLICIT SEQUENCE."""
+    return tlv(0xA0 | number, b"".join(items))
+
+
 def indefinite(tag, content):
     """The constructed value in BER's indefinite length."""
     return bytes([tag | 0x20, 0x80]) + content + b"\x00\x00"
