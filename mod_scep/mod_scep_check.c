@@ -4,6 +4,7 @@
  * has to make for that (store, CA, policy, keys) is what the service then runs with.
  */
 #include "mod_scep_check.h"
+#include "core/caps.h"
 #include <ap_mpm.h>
 #include <apr_file_io.h>
 #include <apr_strings.h>
@@ -306,13 +307,13 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
 /* What is announced has to be taken. */
 static void check_capabilities(scep_check_t *check, scep_service_conf_t *service)
 {
-    const char *caps = service->effective.capabilities;
-    unsigned legacy = service->core.legacy;
+    const char *word = scep_caps_unserved(&service->core, check->ptemp);
 
-    if (caps && ((strstr(caps, "DES3") && !(legacy & SCEP_LEGACY_3DES)) ||
-                 (strstr(caps, "SHA-1") && !(legacy & SCEP_LEGACY_SHA1)))) {
+    if (word) {
         scep_check_warning(check, service, "ScepCapabilities",
-                           "announces an algorithm that ScepLegacyAlgorithms does not allow");
+                           "announces %s, which the other directives do not allow; devices that "
+                           "believe it fail",
+                           word);
     }
 }
 
@@ -341,7 +342,6 @@ static int check_service(scep_service_conf_t *service, void *baton)
     service->core.capabilities = e->capabilities;
     service->core.include_ca = (int)e->include_ca;
     service->core.request_timeout = e->request_timeout;
-    check_capabilities(check, service);
     make_store(check, service);
     make_ca(check, service);
     check_templates(check, service);
@@ -351,6 +351,7 @@ static int check_service(scep_service_conf_t *service, void *baton)
     if (service->store) {
         make_policy(check, service);
     }
+    check_capabilities(check, service);
     if (check->errors == before) {
         err = scep_service_prepare(&service->core, NULL, check->pconf);
         if (err) {

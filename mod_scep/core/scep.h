@@ -57,10 +57,13 @@ typedef struct scep_service_t {
     apr_interval_time_t request_timeout;    /* budget of one request, from arrival */
     scep_renewal_t renewal;
     int get_cert, get_crl;                  /* ScepGetCert, ScepGetCRL: offered */
+    STACK_OF(X509) *next_certs;             /* GetNextCACert: the CA to come and its chain, then
+                                             * its RAs'; NULL: not offered */
     /* filled by scep_service_prepare() */
     crypt_buf_t ca_cert;                    /* GetCACert's body */
     const char *ca_cert_type;
     const char *caps;                       /* GetCACaps' body */
+    crypt_buf_t next_ca;                    /* content of GetNextCACert's answer; len 0: none */
     const char *thumbprint;                 /* MD5 of the chain's top in four groups, as NDES */
 } scep_service_t;
 
@@ -121,6 +124,7 @@ typedef struct scep_ctx_t {
 #define SCEP_TYPE_MESSAGE    "application/x-pki-message"
 #define SCEP_TYPE_CA_CERT    "application/x-x509-ca-cert"
 #define SCEP_TYPE_CA_RA_CERT "application/x-x509-ca-ra-cert"
+#define SCEP_TYPE_NEXT_CA    "application/x-x509-next-ca-cert"
 #define SCEP_TYPE_TEXT       "text/plain"
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scep_server_process(): one request in, one HTTP answer out (RFC 8894 section 4). */
 #include "enroll.h"
+#include "next_ca.h"
 #include "query.h"
 #include "reply.h"
 
@@ -151,6 +152,29 @@ static void pki_request(scep_response_t *response, const scep_ctx_t *ctx,
     pki_operation(response, ctx, request, &der);
 }
 
+/* GetNextCACert, signed anew for each request. */
+static void get_next_ca_cert(scep_response_t *response, const scep_ctx_t *ctx)
+{
+    outcome_t *out = &response->trace.outcome;
+    crypt_buf_t der;
+    apr_status_t rv = scep_next_ca_make(&der, ctx->service, ctx->pool);
+
+    if (rv == APR_SUCCESS) {
+        answer_with(response, SCEP_TYPE_NEXT_CA, der.data, der.len);
+        return;
+    }
+    if (rv == APR_ENOTIMPL) {
+        outcome_malformed(out, "next-ca", ctx->pool, "no next CA is configured");
+    }
+    else {
+        log_openssl_errors(ctx->log, LOG_SINK_ERR, SCEPTAG(0180), "cannot sign GetNextCACert");
+        outcome_unavailable(out, "next-ca", 0, ctx->pool, "the next CA's certificates cannot be "
+                            "signed");
+    }
+    answer_without_body(response);
+    ERR_clear_error();
+}
+
 apr_status_t scep_server_process(scep_response_t **presponse, const scep_ctx_t *ctx,
                                  const scep_request_t *request)
 {
@@ -176,6 +200,10 @@ apr_status_t scep_server_process(scep_response_t **presponse, const scep_ctx_t *
     else if (strcasecmp(query.operation, "GetCACert") == 0) {
         response->trace.operation = "GetCACert";
         answer_with(response, service->ca_cert_type, service->ca_cert.data, service->ca_cert.len);
+    }
+    else if (strcasecmp(query.operation, "GetNextCACert") == 0) {
+        response->trace.operation = "GetNextCACert";
+        get_next_ca_cert(response, ctx);
     }
     else if (!*query.operation) {
         response->http_status = SCEP_NO_OPERATION;

@@ -2,7 +2,7 @@
 /* What a service serves unchanged: GetCACert, GetCACaps, the thumbprint of the admin page. */
 #include "caps.h"
 #include "cms_asn1.h"
-#include "scep.h"
+#include "next_ca.h"
 
 #include <apr_strings.h>
 #include <string.h>
@@ -81,6 +81,9 @@ const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log,
     if (ca_chain(service->ca, &chain, log, p) != APR_SUCCESS || sk_X509_num(chain) < 1)
         return "the CA's certificate chain is not known";
     error = make_ca_cert(service, chain, p);
+    if (error)
+        return error;
+    error = scep_next_ca_prepare(service, p);
     if (error)
         return error;
     service->caps = scep_caps_make(service, p);

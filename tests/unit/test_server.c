@@ -37,7 +37,7 @@ START_TEST(answers_operations)
         { "operation=getcacaps&message=0", 200, "GetCACaps", SCEP_TYPE_TEXT },
         { "operation=GetCACert", 200, "GetCACert", SCEP_TYPE_CA_RA_CERT },
         { "operation=GETCACERT&message=CAIdentifier", 200, "GetCACert", SCEP_TYPE_CA_RA_CERT },
-        { "operation=GetNextCACert", 400, "unknown", NULL },
+        { "operation=GetNextCACert", 400, "GetNextCACert", NULL },
         { "operation=PKIOperation", 400, "PKIOperation", NULL },
         { "operation=PKIOperation&message=", 400, "PKIOperation", NULL },
         { "operation=PKIOperation&message=MIIB", 400, "PKIOperation", NULL },
