@@ -18,7 +18,7 @@ import servers          # noqa: E402
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "smoke: the fast part, also run with sanitizers")
+    config.addinivalue_line("markers", "smoke: the fast part, also run with sanitizers and valgrind")
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     if "SCEP_TEST_BASE" not in os.environ:
         base = tempfile.mkdtemp(prefix="scept-", dir="/tmp")

@@ -8,6 +8,7 @@ import functools
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -65,6 +66,31 @@ def sanitizer_environment():
     options = os.environ.get("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0")
     return {"LD_PRELOAD": preload, "ASAN_OPTIONS": options,
             "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "print_stacktrace=1")}
+
+
+VALGRIND = os.environ.get("SCEP_VALGRIND") == "1"
+
+
+def valgrind(folder):
+    """What runs httpd under valgrind, when asked for; each process writes folder/valgrind.PID."""
+    if not VALGRIND:
+        return []
+    return ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=definite",
+            "--errors-for-leak-kinds=definite", "--keep-debuginfo=yes", "--num-callers=40",
+            "--log-file=%s/valgrind.%%p" % folder]
+
+
+def valgrind_findings(folder):
+    """What valgrind said of the processes of folder, where a frame is in a source file of ours."""
+    ours = {path.name for room in ("common", "policy", "ca_backend", "mod_scep")
+            for path in (SOURCE / room).rglob("*.c")}
+    found = []
+    for path in sorted(folder.glob("valgrind.*")):
+        for block in re.split(r"\n==\d+== \n", path.read_text("utf-8", "replace")):
+            if ours & set(re.findall(r"\((\w+\.c):\d+\)", block)):
+                found.append("%s: %s" % (path.name, block))
+        path.rename(path.with_name("seen-" + path.name))
+    return found
 
 
 def base():

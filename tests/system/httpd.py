@@ -24,6 +24,9 @@ class Httpd:
         self.server = server or conf.Lines()
         if not any(line.startswith("ScepStateDirectory") for line in self.server.lines):
             self.server.add("ScepStateDirectory " + str(self.folder / "state"))
+        # a handshake takes seconds there
+        if env.VALGRIND and not any(line.startswith("ScepStoreTimeout") for line in self.server.lines):
+            self.server.add("ScepStoreTimeout 10s 10s")
         paths = [s.path for s in services if hasattr(s, "path")]
         self.locations = ([conf.location(path) for path in paths] if admin else []) + list(locations)
         self.fault, self.modules, self.level = fault, modules, level
@@ -64,7 +67,7 @@ class Httpd:
             self.fault, self.modules, self.level))
 
     def _command(self, *arguments):
-        return [env.httpd_program(), "-d", str(self.folder), "-f", str(self.folder / "httpd.conf"),
+        return [*env.valgrind(self.folder), env.httpd_program(), "-d", str(self.folder), "-f", str(self.folder / "httpd.conf"),
                 *arguments]
 
     def _environment(self):
@@ -76,6 +79,7 @@ class Httpd:
         self.write()
         result = subprocess.run(self._command("-t"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 env=self._environment(), timeout=60, check=False)
+        self._check_memory()
         log = self.log.text()
         return result.returncode, result.stdout.decode("utf-8", "replace") + log
 
@@ -112,11 +116,16 @@ class Httpd:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGWINCH)
                 try:
-                    self.process.wait(5)
+                    self.process.wait(60 if env.VALGRIND else 5)
                 except subprocess.TimeoutExpired:
                     pass
             env.stop(self.process)
             self.process = None
+            self._check_memory()
+
+    def _check_memory(self):
+        found = env.valgrind_findings(self.folder) if env.VALGRIND else []
+        assert not found, "valgrind:\n" + "\n\n".join(found)
 
     def restart(self):
         self.stop()

@@ -39,8 +39,9 @@ def store_lines(transport, redis, folder, *more):
     return lines.add("ScepStoreCAFile " + redis.ca_file) if transport == "tls" else lines
 
 
-@pytest.mark.parametrize("mpm", env.MPMS)
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("mpm,transport", [
+    pytest.param(mpm, transport, marks=[pytest.mark.smoke] if (mpm, transport) == ("event", "tls") else [])
+    for mpm in env.MPMS for transport in TRANSPORTS])
 def test_enroll(factory, redis, keys, mpm, transport):
     service = conf.Service(pki.make(), "s-%s-%s" % (mpm, transport))
     server = factory.httpd([service], mpm=mpm, server=store_lines(transport, redis, env.folder("secret"))).start()
