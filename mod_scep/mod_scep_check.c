@@ -265,6 +265,7 @@ static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *
     cfg->lease = 2 * e->request_timeout + apr_time_from_sec(5);
     cfg->busy_wait = e->request_timeout / 2;
     cfg->not_before_skew = e->not_before_skew;
+    scep_check_limits(check, service, cfg);
     return cfg;
 }
 
@@ -342,9 +343,12 @@ static int check_service(scep_service_conf_t *service, void *baton)
     service->core.capabilities = e->capabilities;
     service->core.include_ca = (int)e->include_ca;
     service->core.request_timeout = e->request_timeout;
+    service->core.get_cert = (int)e->get_cert;
+    service->core.get_crl = (int)e->get_crl;
     make_store(check, service);
     make_ca(check, service);
     check_templates(check, service);
+    scep_check_renewal(check, service);
     if (service->core.ca) {
         scep_check_keys(check, service);
     }

@@ -30,6 +30,10 @@ void scep_check_warning(scep_check_t *check, scep_service_conf_t *service, const
 void scep_check_chain(scep_check_t *check, scep_service_conf_t *service);
 void scep_check_keys(scep_check_t *check, scep_service_conf_t *service);
 
+/* mod_scep_check_rules.c: what renewals, approval and limits go by.  core.templates are set. */
+void scep_check_renewal(scep_check_t *check, scep_service_conf_t *service);
+void scep_check_limits(scep_check_t *check, scep_service_conf_t *service, policy_config_t *cfg);
+
 /* Whole days until the certificate ends; negative when it has. */
 int scep_days_left(const X509 *cert);
 

@@ -34,6 +34,14 @@ typedef struct scep_words_t {
     const char *const *argv;
 } scep_words_t;
 
+/* ScepApproval: which templates' requests wait for a person. */
+typedef struct scep_approval_t {
+    const apr_array_header_t *templates; /* of const char*; empty: all; NULL: automatic */
+} scep_approval_t;
+
+/* The time in which ScepFailureLimit counts, when it names none. */
+#define SCEP_FAILURE_WINDOW apr_time_from_sec(600)
+
 /* Every setting: type, member, sentinel, preset. */
 #define SCEP_PROPS(X)                                                         \
     X(const char *, path, NULL, "/certsrv")                                   \
@@ -47,7 +55,7 @@ typedef struct scep_words_t {
     X(apr_int64_t, store_command_timeout, SCEP_UNSET, 0)                      \
     X(const char *, state_directory, NULL, SCEP_STATE_DIRECTORY)              \
     X(const char *, secret_file, NULL, NULL)                                  \
-    X(const scep_keyfile_t *, ra_signing, NULL, NULL)                         \
+    X(const apr_array_header_t *, ra_signing, NULL, NULL)                     \
     X(const apr_array_header_t *, ra_encryption, NULL, NULL)                  \
     X(const char *, ca_chain, NULL, NULL)                                     \
     X(const scep_words_t *, ca, NULL, NULL)                                   \
@@ -69,7 +77,26 @@ typedef struct scep_words_t {
     X(apr_int64_t, max_message_size, SCEP_UNSET, 65536)                       \
     X(apr_int64_t, include_ca, SCEP_UNSET, 0)                                 \
     X(apr_int64_t, request_timeout, SCEP_UNSET, apr_time_from_sec(8))         \
-    X(apr_int64_t, not_before_skew, SCEP_UNSET, apr_time_from_sec(600))
+    X(apr_int64_t, not_before_skew, SCEP_UNSET, apr_time_from_sec(600))       \
+    X(apr_int64_t, renewal, SCEP_UNSET, 1)                                    \
+    X(apr_int64_t, renewal_window, SCEP_UNSET, 0)                             \
+    X(apr_int64_t, renewal_grace, SCEP_UNSET, 0)                              \
+    X(apr_int64_t, renewal_same_subject, SCEP_UNSET, 1)                       \
+    X(apr_int64_t, renewal_key, SCEP_UNSET, SCEP_RENEWAL_KEY_ANY)             \
+    X(const char *, renewal_ca_file, NULL, NULL)                              \
+    X(const scep_approval_t *, approval, NULL, NULL)                          \
+    X(apr_int64_t, pending_max, SCEP_UNSET, 1000)                             \
+    X(apr_int64_t, poll_interval, SCEP_UNSET, apr_time_from_sec(300))         \
+    X(apr_int64_t, failure_max, SCEP_UNSET, 100)                              \
+    X(apr_int64_t, failure_window, SCEP_UNSET, SCEP_FAILURE_WINDOW)           \
+    X(apr_int64_t, failure_max_service, SCEP_UNSET, 0)                        \
+    X(const ap_expr_info_t *, limit_exempt, NULL, NULL)                       \
+    X(apr_int64_t, get_cert, SCEP_UNSET, 1)                                   \
+    X(apr_int64_t, get_crl, SCEP_UNSET, 1)                                    \
+    X(const char *, crl_file, NULL, NULL)                                     \
+    X(const char *, next_ca_chain, NULL, NULL)                                \
+    X(const apr_array_header_t *, next_ra_certificates, NULL, NULL)           \
+    X(const ap_expr_info_t *, status_authorize, NULL, NULL)
 
 typedef struct scep_props_t {
 #define X(type, member, unset, preset) type member;

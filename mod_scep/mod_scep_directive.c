@@ -12,11 +12,7 @@
 
 APLOG_USE_MODULE(scep);
 
-/*
- * The settings that this line goes to.  label is the directive, or what of it may be given once per
- * scope; a label that is taken is an error unless it may be repeated.
- */
-static const char *scope(cmd_parms *cmd, const char *label, int repeatable, scep_props_t **pprops)
+const char *scep_scope(cmd_parms *cmd, const char *label, int repeatable, scep_props_t **pprops)
 {
     scep_server_conf_t *sc = scep_server_conf(cmd->server);
     scep_props_t *props = sc->current ? &sc->current->props : &sc->props;
@@ -34,28 +30,33 @@ static const char *scope(cmd_parms *cmd, const char *label, int repeatable, scep
     return NULL;
 }
 
-/* The error text with the directive's name before it. */
-static const char *complain(cmd_parms *cmd, const char *text)
+const char *scep_complain(cmd_parms *cmd, const char *text)
 {
     return apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, text);
 }
 
-/* An absolute file name, or NULL when it is no path at all. */
-static const char *absolute(cmd_parms *cmd, const char *arg)
+const char *scep_absolute(cmd_parms *cmd, const char *arg)
 {
     return *arg ? ap_server_root_relative(cmd->pool, arg) : NULL;
 }
 
-/* The member of props at cmd->info. */
-static void *member(scep_props_t *props, apr_size_t offset)
+void *scep_member(scep_props_t *props, apr_size_t offset)
 {
     return (char *)props + offset;
+}
+
+apr_array_header_t *scep_own_list(const apr_array_header_t **plist, int size, apr_pool_t *p)
+{
+    apr_array_header_t *list = *plist ? apr_array_copy(p, *plist) : apr_array_make(p, 2, size);
+
+    *plist = list;
+    return list;
 }
 
 const char *scep_set_path(cmd_parms *cmd, void *dummy, const char *arg)
 {
     scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
     const char *probe;
     apr_size_t len = strlen(arg), i;
 
@@ -68,13 +69,14 @@ const char *scep_set_path(cmd_parms *cmd, void *dummy, const char *arg)
     }
     for (i = 0; i < len; i++) {
         if (!apr_isalnum(arg[i]) && !ap_strchr_c("/-_.~", arg[i])) {
-            return complain(cmd, "only letters, digits and /-_.~ are possible in the path");
+            return scep_complain(cmd, "only letters, digits and /-_.~ are possible in the path");
         }
     }
     props->path = apr_pstrmemdup(cmd->pool, arg, len);
     probe = apr_pstrcat(cmd->temp_pool, props->path, "/", NULL);
     if (*arg != '/' || strstr(probe, "//") || strstr(probe, "/./") || strstr(probe, "/../")) {
-        return complain(cmd, "a path that begins with '/' is needed, without empty, '.' and '..' "
+        return scep_complain(cmd,
+                             "a path that begins with '/' is needed, without empty, '.' and '..' "
                              "segments");
     }
     return NULL;
@@ -83,11 +85,11 @@ const char *scep_set_path(cmd_parms *cmd, void *dummy, const char *arg)
 const char *scep_set_text(cmd_parms *cmd, void *dummy, const char *arg)
 {
     scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
 
     (void)dummy;
     if (!err) {
-        *(const char **)member(props, (apr_size_t)cmd->info) = arg;
+        *(const char **)scep_member(props, (apr_size_t)cmd->info) = arg;
     }
     return err;
 }
@@ -95,8 +97,8 @@ const char *scep_set_text(cmd_parms *cmd, void *dummy, const char *arg)
 const char *scep_set_file(cmd_parms *cmd, void *dummy, const char *arg)
 {
     scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
-    const char *file = absolute(cmd, arg);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
+    const char *file = scep_absolute(cmd, arg);
     apr_size_t len;
 
     (void)dummy;
@@ -104,29 +106,29 @@ const char *scep_set_file(cmd_parms *cmd, void *dummy, const char *arg)
         return err;
     }
     if (!file) {
-        return complain(cmd, "not a file name");
+        return scep_complain(cmd, "not a file name");
     }
     for (len = strlen(file); len > 1 && file[len - 1] == '/'; len--) {
         continue;
     }
-    *(const char **)member(props, (apr_size_t)cmd->info) = apr_pstrmemdup(cmd->pool, file, len);
+    *(const char **)scep_member(props, (apr_size_t)cmd->info) =
+        apr_pstrmemdup(cmd->pool, file, len);
     return NULL;
 }
 
 const char *scep_set_flag(cmd_parms *cmd, void *dummy, int value)
 {
     scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
 
     (void)dummy;
     if (!err) {
-        *(apr_int64_t *)member(props, (apr_size_t)cmd->info) = value ? 1 : 0;
+        *(apr_int64_t *)scep_member(props, (apr_size_t)cmd->info) = value ? 1 : 0;
     }
     return err;
 }
 
-/* A whole number, with k or m behind it when size is set; error text or NULL. */
-static const char *parse_number(apr_int64_t *value, const char *arg, int size)
+const char *scep_parse_number(apr_int64_t *value, const char *arg, int size)
 {
     char *end;
     apr_int64_t factor = 1;
@@ -162,7 +164,7 @@ const char *scep_set_range(cmd_parms *cmd, void *dummy, const char *arg)
     scep_props_t *props;
     apr_int64_t value = 0;
     apr_interval_time_t duration = 0;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
 
     (void)dummy;
     if (err) {
@@ -173,16 +175,16 @@ const char *scep_set_range(cmd_parms *cmd, void *dummy, const char *arg)
         value = duration;
     }
     else {
-        err = parse_number(&value, arg, range->kind == SCEP_VALUE_SIZE);
+        err = scep_parse_number(&value, arg, range->kind == SCEP_VALUE_SIZE);
     }
     if (err) {
-        return complain(cmd, err);
+        return scep_complain(cmd, err);
     }
     if (value < range->min || value > range->max) {
         return apr_psprintf(cmd->pool, "%s: %s is not between %s and %s", cmd->cmd->name, arg,
                             show(range, range->min, cmd->pool), show(range, range->max, cmd->pool));
     }
-    *(apr_int64_t *)member(props, range->offset) = value;
+    *(apr_int64_t *)scep_member(props, range->offset) = value;
     return NULL;
 }
 
@@ -203,7 +205,7 @@ static const char *known(const char *group, apr_pool_t *p)
 const char *scep_set_store(cmd_parms *cmd, void *dummy, const char *arg)
 {
     scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
     const char *colon = ap_strchr_c(arg, ':');
     const char *scheme = colon ? apr_pstrmemdup(cmd->pool, arg, colon - arg) : arg;
     const char *at = colon ? ap_strrchr_c(colon, '@') : NULL;
@@ -220,8 +222,8 @@ const char *scep_set_store(cmd_parms *cmd, void *dummy, const char *arg)
     }
     for (c = colon + 1; at && c < at; c++) {
         if (*c == ':') { /* the message must not repeat it */
-            return complain(cmd,
-                            "a password does not belong into the URL; use ScepStorePasswordFile");
+            return scep_complain(
+                cmd, "a password does not belong into the URL; use ScepStorePasswordFile");
         }
     }
     props->store_url = arg;
@@ -233,7 +235,7 @@ const char *scep_set_store_timeout(cmd_parms *cmd, void *dummy, const char *conn
 {
     scep_props_t *props;
     apr_interval_time_t values[2];
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
     int i;
 
     (void)dummy;
@@ -243,10 +245,10 @@ const char *scep_set_store_timeout(cmd_parms *cmd, void *dummy, const char *conn
     for (i = 0; i < 2; i++) {
         err = settings_duration(i ? command : connect, &values[i], cmd->pool);
         if (err) {
-            return complain(cmd, err);
+            return scep_complain(cmd, err);
         }
         if (values[i] < apr_time_from_msec(1) || values[i] > apr_time_from_sec(60)) {
-            return complain(cmd, "times between 1ms and 60s are possible");
+            return scep_complain(cmd, "times between 1ms and 60s are possible");
         }
     }
     props->store_connect_timeout = values[0];
@@ -258,49 +260,27 @@ const char *scep_set_store_timeout(cmd_parms *cmd, void *dummy, const char *conn
 static const char *keyfile(cmd_parms *cmd, scep_keyfile_t *pair, const char *cert, const char *key)
 {
     if (!ap_cstr_casecmpn(cert, "pkcs11:", 7) || (key && !ap_cstr_casecmpn(key, "pkcs11:", 7))) {
-        return complain(cmd, "pkcs11: is not supported by this version; a PEM file is needed");
+        return scep_complain(cmd, "pkcs11: is not supported by this version; a PEM file is needed");
     }
-    pair->cert = absolute(cmd, cert);
-    pair->key = key ? absolute(cmd, key) : pair->cert;
-    return pair->cert && pair->key ? NULL : complain(cmd, "not a file name");
+    pair->cert = scep_absolute(cmd, cert);
+    pair->key = key ? scep_absolute(cmd, key) : pair->cert;
+    return pair->cert && pair->key ? NULL : scep_complain(cmd, "not a file name");
 }
 
-const char *scep_set_ra_signing(cmd_parms *cmd, void *dummy, const char *cert, const char *key)
-{
-    scep_props_t *props;
-    scep_keyfile_t *pair = apr_pcalloc(cmd->pool, sizeof(*pair));
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
-
-    (void)dummy;
-    if (!err) {
-        err = keyfile(cmd, pair, cert, key);
-        props->ra_signing = pair;
-    }
-    return err;
-}
-
-/* The array behind *plist, made when there is none: only the scope's own line can have made it. */
-static apr_array_header_t *own_list(const apr_array_header_t **plist, int size, apr_pool_t *p)
-{
-    apr_array_header_t *list = *plist ? apr_array_copy(p, *plist) : apr_array_make(p, 2, size);
-
-    *plist = list;
-    return list;
-}
-
-const char *scep_add_ra_encryption(cmd_parms *cmd, void *dummy, const char *cert, const char *key)
+const char *scep_add_keyfile(cmd_parms *cmd, void *dummy, const char *cert, const char *key)
 {
     scep_props_t *props;
     scep_keyfile_t pair;
-    const char *err = scope(cmd, cmd->cmd->name, 1, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 1, &props);
+    const apr_array_header_t **list;
 
     (void)dummy;
     if (!err) {
         err = keyfile(cmd, &pair, cert, key);
     }
     if (!err) {
-        APR_ARRAY_PUSH(own_list(&props->ra_encryption, sizeof(pair), cmd->pool), scep_keyfile_t) =
-            pair;
+        list = scep_member(props, (apr_size_t)cmd->info);
+        APR_ARRAY_PUSH(scep_own_list(list, sizeof(pair), cmd->pool), scep_keyfile_t) = pair;
     }
     return err;
 }
@@ -315,7 +295,7 @@ static const char *absolute_option(cmd_parms *cmd, const settings_key_t *keys, c
         if (strlen(keys->name) == (apr_size_t)(equals - word) &&
             !strncmp(keys->name, word, equals - word) && keys->help &&
             !strncmp(keys->help, "FILE", 4) && ap_cstr_casecmpn(equals + 1, "pkcs11:", 7)) {
-            path = absolute(cmd, equals + 1);
+            path = scep_absolute(cmd, equals + 1);
             return path ? apr_pstrcat(cmd->pool, keys->name, "=", path, NULL) : word;
         }
     }
@@ -375,7 +355,7 @@ const char *scep_set_ca(cmd_parms *cmd, void *dummy, int argc, char *const argv[
     scep_props_t *props;
     scep_words_t *words = apr_pcalloc(cmd->pool, sizeof(*words));
     const ca_provider_t *provider;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
 
     (void)dummy;
     if (!err) {
@@ -386,7 +366,7 @@ const char *scep_set_ca(cmd_parms *cmd, void *dummy, int argc, char *const argv[
     }
     provider = words->provider;
     if (!provider->create || !provider->submit) {
-        return complain(cmd, "this backend cannot sign");
+        return scep_complain(cmd, "this backend cannot sign");
     }
     props->ca = words;
     return try_options(cmd, provider->keys, words);
@@ -397,7 +377,7 @@ const char *scep_add_policy(cmd_parms *cmd, void *dummy, int argc, char *const a
     scep_props_t *props;
     scep_words_t words;
     const policy_provider_t *provider;
-    const char *err = scope(cmd, cmd->cmd->name, 1, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 1, &props);
 
     (void)dummy;
     if (!err) {
@@ -408,9 +388,9 @@ const char *scep_add_policy(cmd_parms *cmd, void *dummy, int argc, char *const a
     }
     provider = words.provider;
     if (!provider->verify && !provider->reserve) {
-        return complain(cmd, "this provider cannot decide about a request");
+        return scep_complain(cmd, "this provider cannot decide about a request");
     }
-    APR_ARRAY_PUSH(own_list(&props->policies, sizeof(words), cmd->pool), scep_words_t) = words;
+    APR_ARRAY_PUSH(scep_own_list(&props->policies, sizeof(words), cmd->pool), scep_words_t) = words;
     return try_options(cmd, provider->keys, &words);
 }
 
@@ -418,14 +398,14 @@ const char *scep_set_template(cmd_parms *cmd, void *dummy, const char *usage, co
 {
     scep_props_t *props;
     const char *err =
-        scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, usage), 0, &props);
+        scep_scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, usage), 0, &props);
 
     (void)dummy;
     if (err) {
         return err;
     }
     if (!*name || strlen(name) > 64) {
-        return complain(cmd, "a template's name has 1 to 64 characters");
+        return scep_complain(cmd, "a template's name has 1 to 64 characters");
     }
     if (!ap_cstr_casecmp(usage, "signature")) {
         props->template_signature = name;
@@ -437,7 +417,7 @@ const char *scep_set_template(cmd_parms *cmd, void *dummy, const char *usage, co
         props->template_general = name;
     }
     else {
-        return complain(cmd, "the first word is signature, encryption or general");
+        return scep_complain(cmd, "the first word is signature, encryption or general");
     }
     return NULL;
 }
@@ -450,93 +430,25 @@ const char *scep_add_local_template(cmd_parms *cmd, void *dummy, int argc, char 
 
     (void)dummy;
     if (argc < 1) {
-        return complain(cmd, "a name is needed");
+        return scep_complain(cmd, "a name is needed");
     }
-    err = scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, argv[0]), 0, &props);
+    err =
+        scep_scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, argv[0]), 0, &props);
     if (!err) {
         err = ca_template_make(&made, argv[0], argc - 1, (const char *const *)argv + 1, cmd->pool);
         err = err ? apr_psprintf(cmd->pool, "%s %s: %s", cmd->cmd->name, argv[0], err) : NULL;
     }
     if (!err) {
-        APR_ARRAY_PUSH(own_list(&props->local_templates, sizeof(made), cmd->pool),
+        APR_ARRAY_PUSH(scep_own_list(&props->local_templates, sizeof(made), cmd->pool),
                        const ca_template_t *) = made;
     }
     return err;
 }
 
-const char *scep_set_uses(cmd_parms *cmd, void *dummy, const char *arg)
-{
-    scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
-
-    (void)dummy;
-    if (err) {
-        return err;
-    }
-    if (!ap_cstr_casecmp(arg, "once")) {
-        props->uses = 1;
-    }
-    else if (!ap_cstr_casecmp(arg, "unlimited")) {
-        props->uses = 0;
-    }
-    else if (parse_number(&props->uses, arg, 0) || props->uses < 1 || props->uses > 1000000) {
-        return complain(cmd, "once, a number from 1 to 1000000, or unlimited is needed");
-    }
-    return NULL;
-}
-
-const char *scep_set_authorize(cmd_parms *cmd, void *dummy, const char *arg)
-{
-    scep_props_t *props;
-    const char *expr_err = NULL;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
-
-    (void)dummy;
-    if (err) {
-        return err;
-    }
-    props->admin_authorize = ap_expr_parse_cmd(cmd, arg, 0, &expr_err, NULL);
-    return expr_err ? complain(cmd, expr_err) : NULL;
-}
-
-const char *scep_set_legacy(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
-{
-    scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
-    int i;
-
-    (void)dummy;
-    if (err) {
-        return err;
-    }
-    if (argc < 1) {
-        return complain(cmd, "none, or any of 3des and sha1 is needed");
-    }
-    props->legacy = 0;
-    for (i = 0; i < argc; i++) {
-        if (!ap_cstr_casecmp(argv[i], "3des")) {
-            props->legacy |= SCEP_LEGACY_3DES;
-        }
-        else if (!ap_cstr_casecmp(argv[i], "sha1")) {
-            props->legacy |= SCEP_LEGACY_SHA1;
-        }
-        else if (!ap_cstr_casecmp(argv[i], "des") || !ap_cstr_casecmp(argv[i], "md5")) {
-            return apr_psprintf(cmd->pool,
-                                "%s: %s is not accepted by this version; possible are "
-                                "none, 3des and sha1",
-                                cmd->cmd->name, argv[i]);
-        }
-        else if (ap_cstr_casecmp(argv[i], "none") || argc > 1) {
-            return complain(cmd, "none (alone), or any of 3des and sha1 is needed");
-        }
-    }
-    return NULL;
-}
-
 const char *scep_set_capabilities(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
 {
     scep_props_t *props;
-    const char *err = scope(cmd, cmd->cmd->name, 0, &props);
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
     const char *c;
     int i;
 
@@ -545,18 +457,18 @@ const char *scep_set_capabilities(cmd_parms *cmd, void *dummy, int argc, char *c
         return err;
     }
     if (argc < 1) {
-        return complain(cmd, "at least one keyword is needed");
+        return scep_complain(cmd, "at least one keyword is needed");
     }
     for (i = 0; i < argc; i++) {
         for (c = argv[i]; apr_isalnum(*c) || *c == '-' || *c == '.'; c++) {
             continue;
         }
         if (!*argv[i] || *c) {
-            return complain(cmd, "a keyword has letters, digits, '-' and '.'");
+            return scep_complain(cmd, "a keyword has letters, digits, '-' and '.'");
         }
         props->capabilities =
             i ? apr_pstrcat(cmd->pool, props->capabilities, "\n", argv[i], NULL) : argv[i];
     }
     err = scep_caps_check(props->capabilities, cmd->pool);
-    return err ? complain(cmd, err) : NULL;
+    return err ? scep_complain(cmd, err) : NULL;
 }

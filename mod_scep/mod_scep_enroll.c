@@ -74,6 +74,25 @@ static int read_request(request_rec *r, const scep_service_conf_t *service, scep
     return status;
 }
 
+/* Whether ScepLimitExempt names this request; an expression that fails exempts nobody. */
+static int is_exempt(request_rec *r, const scep_service_conf_t *service)
+{
+    const char *err = NULL;
+    int yes;
+
+    if (!service->effective.limit_exempt) {
+        return 0;
+    }
+    yes = ap_expr_exec(r, service->effective.limit_exempt, &err);
+    if (yes < 0 || err) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      SCEPTAG(0414) ": service=%s: ScepLimitExempt cannot be evaluated: %s",
+                      service->name, err ? err : "unknown");
+        return 0;
+    }
+    return yes > 0;
+}
+
 /* Sends what the core answered. */
 static int send_response(request_rec *r, const scep_service_conf_t *service,
                          const scep_response_t *response)
@@ -87,6 +106,9 @@ static int send_response(request_rec *r, const scep_service_conf_t *service,
     }
     if (response->http_status == HTTP_SERVICE_UNAVAILABLE) {
         return scep_http_unavailable(r, response->retry_after);
+    }
+    if (response->http_status == HTTP_TOO_MANY_REQUESTS) {
+        return scep_http_limited(r, response->retry_after);
     }
     if (response->http_status != HTTP_OK) {
         return response->http_status;
@@ -121,6 +143,7 @@ int scep_enroll_handler(request_rec *r)
     if (route->service->broken) {
         return scep_http_unavailable(r, 0);
     }
+    request.limit_exempt = is_exempt(r, route->service);
     ctx.service = &route->service->core;
     ctx.log = scep_log_request(r);
     ctx.pool = r->pool;

@@ -137,6 +137,18 @@ int scep_http_unavailable(request_rec *r, int retry_after)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+int scep_http_limited(request_rec *r, int retry_after)
+{
+    int seconds = retry_after > 0 ? retry_after : 60;
+    unsigned char random = 0;
+
+    if (crypt_random(&random, sizeof(random)) == APR_SUCCESS) {
+        seconds += random % (2 + seconds / 10);
+    }
+    apr_table_set(r->err_headers_out, "Retry-After", apr_itoa(r->pool, seconds));
+    return HTTP_TOO_MANY_REQUESTS;
+}
+
 /* UTF-8 (of our own making, so valid) as UTF-16LE with byte order mark; *len in bytes. */
 static unsigned char *utf16le(const char *text, apr_size_t *len, apr_pool_t *p)
 {

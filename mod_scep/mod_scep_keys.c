@@ -245,7 +245,8 @@ static void load_decrypters(scep_check_t *check, scep_service_conf_t *service)
 
 void scep_check_keys(scep_check_t *check, scep_service_conf_t *service)
 {
-    const scep_keyfile_t *signing = service->effective.ra_signing;
+    const apr_array_header_t *files = service->effective.ra_signing;
+    const scep_keyfile_t *signing = files ? &APR_ARRAY_IDX(files, 0, scep_keyfile_t) : NULL;
     apr_array_header_t *one = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
     scep_ra_key_t *pair = apr_array_push(one);
 

@@ -101,6 +101,7 @@ void scep_log_transaction(request_rec *r, const scep_service_conf_t *service,
     note(r, "scep-message-type", t->message_type);
     note(r, "scep-subject", t->subject);
     note(r, "scep-serial", t->serial);
+    note(r, "scep-renews", t->renews);
     note(r, "scep-template", t->template_name);
     note(r, "scep-challenge-id", t->challenge_id);
     note(r, "scep-ms", apr_psprintf(p, "%" APR_INT64_T_FMT, ms));
@@ -110,7 +111,7 @@ void scep_log_transaction(request_rec *r, const scep_service_conf_t *service,
         SCEPTAG(
             0400) ": service=%s operation=%s type=%s transactionID=\"%s\" "
                   "client=%s agent=\"%s\" subject=\"%s\" template=\"%s\" result=%s reason=%s%s%s "
-                  "detail=\"%s\" serial=%s challenge=%s caller=\"%s\" algorithms=%s "
+                  "detail=\"%s\" serial=%s renews=%s challenge=%s caller=\"%s\" algorithms=%s "
                   "ms=%" APR_INT64_T_FMT,
         service->name, field(p, t->operation), field(p, t->message_type),
         field(p, t->transaction_id), r->useragent_ip,
@@ -118,6 +119,6 @@ void scep_log_transaction(request_rec *r, const scep_service_conf_t *service,
         field(p, t->template_name), result, reason,
         t->outcome.result == OUTCOME_REFUSED ? " failInfo=" : "",
         t->outcome.result == OUTCOME_REFUSED ? fail_info_name(t->outcome.fail_info) : "",
-        field(p, t->outcome.detail), field(p, t->serial), field(p, t->challenge_id),
-        field(p, t->challenge_caller), field(p, t->algorithms), ms);
+        field(p, t->outcome.detail), field(p, t->serial), field(p, t->renews),
+        field(p, t->challenge_id), field(p, t->challenge_caller), field(p, t->algorithms), ms);
 }

@@ -121,8 +121,6 @@ MISTAKES = {
     "attempts -1": ("ScepChallengeAttempts", "-1", "number|between"),
     "message size 1": ("ScepMaxMessageSize", "1", "between"),
     "message size 1t": ("ScepMaxMessageSize", "1t", "number of bytes"),
-    "legacy des": ("ScepLegacyAlgorithms", "des", "des is not accepted"),
-    "legacy md5": ("ScepLegacyAlgorithms", "3des md5", "md5 is not accepted"),
     "legacy none and 3des": ("ScepLegacyAlgorithms", "none 3des", "none"),
     "legacy unknown": ("ScepLegacyAlgorithms", "rot13", "none"),
     "info page maybe": ("ScepInfoPage", "maybe", "On or Off"),
