@@ -5,8 +5,8 @@
  * A wrong but valid certificate is a real failure of real CAs, so an answer is believed only after
  * ca_check_leaf() (ca_check.c) agreed.
  */
-#include "ca_backend.h"
 #include "ca_check.h"
+#include "ca_state.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -15,14 +15,6 @@
 #include <string.h>
 
 #define MAX_COOKIE 255
-
-struct ca_t {
-    const ca_provider_t *provider;
-    void *instance;
-    const ca_config_t *cfg;
-    STACK_OF(X509) *chain;      /* known at configuration time; NULL: the backend is asked */
-    X509_STORE *store;          /* of chain */
-};
 
 const ca_provider_t *const ca_builtin[] = {
     &ca_local_provider,
@@ -36,8 +28,7 @@ static apr_status_t store_cleanup(void *data)
     return APR_SUCCESS;
 }
 
-/* A store that trusts every certificate of chain, owned by p; NULL if there is no memory. */
-static X509_STORE *make_store(STACK_OF(X509) *chain, apr_pool_t *p)
+X509_STORE *ca_store_make(STACK_OF(X509) *chain, apr_pool_t *p)
 {
     X509_STORE *store = X509_STORE_new();
     int i, n = sk_X509_num(chain);
@@ -147,7 +138,7 @@ static const char *set_chain(ca_t *ca, apr_pool_t *p)
              ca->provider->chain(ca->instance, &ca->chain, NULL, p) != APR_SUCCESS) {
         return "the backend does not know its own certificate";
     }
-    if (ca->chain != NULL && (ca->store = make_store(ca->chain, p)) == NULL) {
+    if (ca->chain != NULL && (ca->store = ca_store_make(ca->chain, p)) == NULL) {
         ERR_clear_error();
         return "the CA chain cannot be used";
     }
@@ -177,6 +168,9 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
         err = set_chain(ca, p);
     }
     if (err == NULL) {
+        err = ca_crl_open(ca, p);
+    }
+    if (err == NULL) {
         *pca = ca;
     }
     return err;
@@ -184,8 +178,12 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
 
 apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
 {
-    return ca->provider->child_init != NULL ? ca->provider->child_init(ca->instance, pchild)
-                                            : APR_SUCCESS;
+    apr_status_t rv = apr_thread_mutex_create(&ca->crl.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+
+    if (rv == APR_SUCCESS && ca->provider->child_init != NULL) {
+        rv = ca->provider->child_init(ca->instance, pchild);
+    }
+    return rv;
 }
 
 const char *ca_name(const ca_t *ca)
@@ -279,8 +277,7 @@ const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p)
     return text_digest(apr_array_pstrcat(p, lines, '\0'), p);
 }
 
-/* The template of that name; the default's if there is none. */
-static const ca_template_t *find_template(const ca_t *ca, const char *name)
+const ca_template_t *ca_find_template(const ca_t *ca, const char *name)
 {
     const apr_array_header_t *templates = ca->cfg->templates;
     int i;
@@ -313,7 +310,7 @@ static int prepare(const ca_t *ca, ca_request_t *request, const grant_t *grant, 
         return 0;
     }
     request->template_name = grant_template(grant);
-    request->template = find_template(ca, request->template_name);
+    request->template = ca_find_template(ca, request->template_name);
     if (ca_template_check_csr(request->template, csr, &answer->outcome, p) != APR_SUCCESS) {
         return 0;
     }
@@ -358,7 +355,7 @@ static const char *check_issued(ca_t *ca, const ca_request_t *request, ca_answer
         if (ca_chain(ca, &check.chain, log, p) != APR_SUCCESS || sk_X509_num(check.chain) < 1) {
             return "the CA's chain is not known";
         }
-        check.store = make_store(check.chain, p);
+        check.store = ca_store_make(check.chain, p);
     }
     return ca_check_leaf(&check, request, answer, p);
 }

@@ -54,6 +54,7 @@ typedef struct ca_config_t {
     const char *service;
     const apr_array_header_t *templates;    /* of const ca_template_t*, ScepLocalTemplate */
     const char *chain_file;                 /* ScepCAChain; NULL: the backend knows its chain */
+    const char *crl_file;                   /* ScepCRLFile, PEM or DER; NULL: none */
     apr_interval_time_t not_before_skew;
 } ca_config_t;
 
@@ -85,6 +86,7 @@ struct ca_provider_t {
     apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
     apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, int reason, outcome_t *out,
                            apr_pool_t *p);
+    /* The current CRL as DER in p; APR_ENOTIMPL: crl_file is taken. */
     apr_status_t (*crl)(void *instance, crypt_buf_t *der, apr_pool_t *p);
     /* The CA's own certificate and key where it can answer SCEP for itself (no RA certificate);
      * borrowed.  NULL slot or APR_ENOTIMPL: it cannot. */
@@ -95,7 +97,11 @@ struct ca_provider_t {
 extern const ca_provider_t *const ca_builtin[];
 extern const ca_provider_t ca_local_provider;
 
-/* Parses the options and makes the instance.  Error text in p, NULL on success. */
+/*
+ * Parses the options and makes the instance.  Error text in p, NULL on success.  A crl_file that
+ * cannot be read or is not a CRL of the chain is an error, one past its nextUpdate is not (see
+ * ca_crl_expires).
+ */
 const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const char *const *argv,
                     const ca_config_t *cfg, apr_pool_t *p);
 apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild);
@@ -108,6 +114,40 @@ apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, 
 
 /* See get0_identity; APR_ENOTIMPL where the backend has none. */
 apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey);
+
+/*
+ * Whether cert is a certificate in use that this CA issued: signed by a certificate of ca_chain(),
+ * or, where foreign is not NULL, of a path to that store; not a CA's, not self-signed.  Extended
+ * key usage does not matter, nor do the validity of the CA's own certificates.
+ *
+ *   APR_SUCCESS   it is
+ *   APR_NOTFOUND  a stranger's: out is not touched
+ *   APR_EACCES    ours but refused, by out: reason "signer-expired" (longer ago than grace),
+ *                 "signer-not-yet-valid", "signer-revoked", "signer-algorithm" (SHA-1, MD5) or
+ *                 "signer-path" (it breaks a constraint of the chain)
+ *   other         out is UNAVAILABLE: the chain is not known, or a CRL is configured and does not
+ *                 tell (unreadable, not the CA's, past its nextUpdate)
+ */
+apr_status_t ca_check_signer(ca_t *ca, X509 *cert, X509_STORE *foreign, apr_time_t now,
+                             apr_interval_time_t grace, outcome_t *out, const log_sink_t *log,
+                             apr_pool_t *p);
+
+/* The rules of the template of that name for a key alone: APR_SUCCESS, or APR_EACCES with a
+ * refusal in out. */
+apr_status_t ca_check_key(ca_t *ca, const char *template_name, EVP_PKEY *key, outcome_t *out,
+                          apr_pool_t *p);
+
+/*
+ * The CA's current CRL in p: the backend's, else crl_file, read again when it changed.  Its
+ * signature was verified by the chain.  APR_ENOTIMPL: there is none, out is not touched; other: out
+ * is UNAVAILABLE (unreadable, not the CA's, past its nextUpdate).
+ */
+apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, outcome_t *out, const log_sink_t *log,
+                    apr_pool_t *p);
+
+/* nextUpdate of crl_file as it was read last, also if it has passed.  APR_ENOTIMPL: none is
+ * configured; APR_EGENERAL: it cannot be used. */
+apr_status_t ca_crl_expires(ca_t *ca, apr_time_t *time);
 
 /* SHA-256 over the issuing CA's certificate and over the templates, hex; never NULL. */
 const char *ca_fingerprint(ca_t *ca, apr_pool_t *p);

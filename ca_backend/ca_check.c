@@ -103,13 +103,10 @@ static const char *check_validity(const X509 *cert, apr_time_t now)
     return NULL;
 }
 
-/* Error text if the signature uses a digest that must not vouch for a certificate, else NULL. */
-static const char *check_algorithm(const X509 *cert)
+int ca_algorithm_is_allowed(const X509_ALGOR *algor)
 {
-    const X509_ALGOR *algor = NULL;
     const ASN1_OBJECT *oid = NULL;
 
-    X509_get0_signature(NULL, &algor, cert);
     switch (crypt_signature_digest(algor)) {
     case NID_sha224:
     case NID_sha256:
@@ -118,17 +115,23 @@ static const char *check_algorithm(const X509 *cert)
     case NID_sha3_256:
     case NID_sha3_384:
     case NID_sha3_512:
-        return NULL;
+        return 1;
     case NID_undef:
         X509_ALGOR_get0(&oid, NULL, NULL, algor);
-        if (OBJ_obj2nid(oid) == NID_ED25519 || OBJ_obj2nid(oid) == NID_ED448) {
-            return NULL;
-        }
-        break;
+        return OBJ_obj2nid(oid) == NID_ED25519 || OBJ_obj2nid(oid) == NID_ED448;
     default:
-        break;
+        return 0;
     }
-    return "the certificate is signed with an algorithm that is not allowed";
+}
+
+/* Error text if the signature uses a digest that must not vouch for a certificate, else NULL. */
+static const char *check_algorithm(const X509 *cert)
+{
+    const X509_ALGOR *algor = NULL;
+
+    X509_get0_signature(NULL, &algor, cert);
+    return ca_algorithm_is_allowed(algor)
+               ? NULL : "the certificate is signed with an algorithm that is not allowed";
 }
 
 /* Error text if serial number or notBefore are not the reserved ones, else NULL. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checks of a CA's answer; for ca_backend.c only. */
+/* The checks of a CA's answer; for ca_*.c only. */
 #ifndef CA_CHECK_H
 #define CA_CHECK_H
 
@@ -18,5 +18,8 @@ typedef struct ca_check_t {
  */
 const char *ca_check_leaf(const ca_check_t *check, const ca_request_t *request,
                           ca_answer_t *answer, apr_pool_t *p);
+
+/* Whether a signature of this algorithm may vouch for a certificate or CRL. */
+int ca_algorithm_is_allowed(const X509_ALGOR *algor);
 
 #endif /* CA_CHECK_H */

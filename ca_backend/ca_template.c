@@ -4,6 +4,7 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <string.h>
@@ -400,15 +401,16 @@ static apr_status_t check_san(const ca_template_t *t, const csr_t *csr, int *pre
 }
 
 /* Whether the EC key is on an allowed named curve. */
-static int curve_is_allowed(const ca_template_t *t, const csr_t *csr)
+static int curve_is_allowed(const ca_template_t *t, EVP_PKEY *key)
 {
     char group[64];
     const char *nist = NULL;
     size_t len = 0;
-    int form = V_ASN1_UNDEF, nid;
+    int nid, is_explicit = 1;
 
-    X509_ALGOR_get0(NULL, &form, NULL, csr->spki->algor);
-    if (form == V_ASN1_OBJECT && EVP_PKEY_get_group_name(csr->key, group, sizeof(group), &len)) {
+    if (EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
+                               &is_explicit) && !is_explicit &&
+        EVP_PKEY_get_group_name(key, group, sizeof(group), &len)) {
         nid = OBJ_txt2nid(group);
         nist = nid != NID_undef ? EC_curve_nid2nist(nid) : NULL;
     }
@@ -416,30 +418,48 @@ static int curve_is_allowed(const ca_template_t *t, const csr_t *csr)
     return nist != NULL && list_has(t->ec_curves, nist);
 }
 
-/* Checks type and size of the key. */
-static apr_status_t check_key(const ca_template_t *t, const csr_t *csr, outcome_t *out,
-                              apr_pool_t *p)
+/* Refuses the kind of key; returns APR_EACCES. */
+static apr_status_t refuse_key_kind(const ca_template_t *t, EVP_PKEY *key, outcome_t *out,
+                                    apr_pool_t *p)
 {
-    int whole_bytes = (csr->spki->key->flags & 7) == 0;
+    outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "template-key-type",
+                   "The kind of key of the certificate request is not allowed.", p,
+                   "template %s allows RSA and EC on %s, the key is %s", t->name,
+                   *t->ec_curves != '\0' ? t->ec_curves : "no curve", crypt_key_name(key, p));
+    return APR_EACCES;
+}
 
-    if (whole_bytes && EVP_PKEY_is_a(csr->key, "RSA")) {
-        if (EVP_PKEY_get_bits(csr->key) >= t->min_rsa_bits) {
+apr_status_t ca_template_check_key(const ca_template_t *t, EVP_PKEY *key, outcome_t *out,
+                                   apr_pool_t *p)
+{
+    if (EVP_PKEY_is_a(key, "RSA")) {
+        if (EVP_PKEY_get_bits(key) >= t->min_rsa_bits) {
             return APR_SUCCESS;
         }
         outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_KEY_LENGTH, "template-key-length",
                        "The key of the certificate request is too short.", p,
-                       "template %s needs RSA-%d, the CSR's key is %s", t->name, t->min_rsa_bits,
-                       crypt_key_name(csr->key, p));
+                       "template %s needs RSA-%d, the key is %s", t->name, t->min_rsa_bits,
+                       crypt_key_name(key, p));
         return APR_EACCES;
     }
-    if (whole_bytes && EVP_PKEY_is_a(csr->key, "EC") && curve_is_allowed(t, csr)) {
+    if (EVP_PKEY_is_a(key, "EC") && curve_is_allowed(t, key)) {
         return APR_SUCCESS;
     }
-    outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "template-key-type",
-                   "The kind of key of the certificate request is not allowed.", p,
-                   "template %s allows RSA and EC on %s, the CSR's key is %s", t->name,
-                   *t->ec_curves != '\0' ? t->ec_curves : "no curve", crypt_key_name(csr->key, p));
-    return APR_EACCES;
+    return refuse_key_kind(t, key, out, p);
+}
+
+/* Checks the key and how the CSR writes it: it is copied into the certificate as it came. */
+static apr_status_t check_key(const ca_template_t *t, const csr_t *csr, outcome_t *out,
+                              apr_pool_t *p)
+{
+    int form = V_ASN1_UNDEF;
+
+    X509_ALGOR_get0(NULL, &form, NULL, csr->spki->algor);
+    if ((csr->spki->key->flags & 7) != 0 ||
+        (EVP_PKEY_is_a(csr->key, "EC") && form != V_ASN1_OBJECT)) {
+        return refuse_key_kind(t, csr->key, out, p);
+    }
+    return ca_template_check_key(t, csr->key, out, p);
 }
 
 /* Whether a name's value holds a control character: what is cut or hidden where it is shown. */

@@ -52,6 +52,10 @@ const char *ca_template_make(const ca_template_t **ptemplate, const char *name, 
 apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr, outcome_t *out,
                                    apr_pool_t *p);
 
+/* The template's rules for a key alone (kind, length, curve); results as above. */
+apr_status_t ca_template_check_key(const ca_template_t *t, EVP_PKEY *key, outcome_t *out,
+                                   apr_pool_t *p);
+
 /*
  * The subjectAltName that the CSR asks for, decoded; the caller frees it.  APR_NOTFOUND: it asks
  * for none; APR_EINVAL: it cannot be read, is empty or has bytes after its end.

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A configured CA, as ca_backend.c, ca_signer.c and ca_crl.c see it; for nobody else. */
+#ifndef CA_STATE_H
+#define CA_STATE_H
+
+#include "ca_backend.h"
+#include <apr_file_info.h>
+#include <apr_thread_mutex.h>
+
+/* By what a file is seen to be another one. */
+typedef struct ca_stamp_t {
+    apr_status_t rv;            /* of looking; nothing else is set unless APR_SUCCESS */
+    apr_time_t mtime, ctime;
+    apr_off_t size;
+    apr_ino_t inode;
+    apr_dev_t device;
+} ca_stamp_t;
+
+/* The CRL file as it was read last. */
+typedef struct ca_crl_t {
+    apr_thread_mutex_t *mutex;  /* guards the rest; NULL before child_init: there is one thread */
+    int known;                  /* the file was looked at */
+    ca_stamp_t stamp;
+    X509_CRL *crl;              /* NULL: cannot be used, error says why */
+    int reported;               /* that it is not valid now was logged */
+    char error[512];
+} ca_crl_t;
+
+struct ca_t {
+    const ca_provider_t *provider;
+    void *instance;
+    const ca_config_t *cfg;
+    STACK_OF(X509) *chain;      /* known at configuration time; NULL: the backend is asked */
+    X509_STORE *store;          /* of chain */
+    ca_crl_t crl;
+};
+
+/* A store that trusts every certificate of chain, owned by p; NULL if there is no memory. */
+X509_STORE *ca_store_make(STACK_OF(X509) *chain, apr_pool_t *p);
+
+/* The template of that name; the default's if there is none. */
+const ca_template_t *ca_find_template(const ca_t *ca, const char *name);
+
+/* Reads crl_file for the first time, if there is one; error text in p, NULL on success.  The CRL
+ * goes with p. */
+const char *ca_crl_open(ca_t *ca, apr_pool_t *p);
+
+/*
+ * The current CRL with a reference of the caller's (X509_CRL_free()); it is the chain's and valid
+ * now.  Returns as ca_crl().
+ */
+apr_status_t ca_crl_get1(ca_t *ca, X509_CRL **pcrl, apr_time_t now, outcome_t *out,
+                         const log_sink_t *log, apr_pool_t *p);
+
+#endif /* CA_STATE_H */
