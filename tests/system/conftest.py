@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: servers that end with their scope, and an error_log that must hold nothing unannounced."""
+"""Fixtures: servers that end with their scope, and an error_log that must hold nothing unannounced.
+
+With SCEP_CONFORMANCE_OUT=FILE the run leaves there how the tests of tests/conformance/points.json ended.
+"""
+import json
 import os
 import pathlib
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -20,6 +26,7 @@ import servers          # noqa: E402
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the fast part, also run with sanitizers and valgrind")
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
+    config.addinivalue_line("markers", "conformance(*points): what the test shows, see tests/conformance")
     if "SCEP_TEST_BASE" not in os.environ:
         base = tempfile.mkdtemp(prefix="scept-", dir="/tmp")
         os.chmod(base, 0o755)
@@ -33,7 +40,36 @@ def pytest_unconfigure(config):
         shutil.rmtree(base, ignore_errors=True)
 
 
+CONFORMANCE = {}        # {test without its parameters: the worst result}
+
+
+def pytest_runtest_logreport(report):
+    """Runs where the summary is made, also with pytest-xdist."""
+    if dict(report.user_properties).get("conformance") and (report.when == "call" or not report.passed):
+        name = report.nodeid.split("[")[0].rsplit("/", 1)[-1]
+        order = ("failed", "skipped", "passed")
+        CONFORMANCE[name] = min(CONFORMANCE.get(name, "passed"), report.outcome, key=order.index)
+
+
+def version(*command):
+    """The number in a program's answer to a question on its version."""
+    text = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.decode()
+    found = re.search(r"\d+\.\d+\.\d+", text)
+    return found.group() if found else "?"
+
+
+def pytest_sessionfinish(session):
+    path = os.environ.get("SCEP_CONFORMANCE_OUT")
+    if path and not hasattr(session.config, "workerinput"):
+        versions = {"httpd": version(env.httpd_program(), "-v"), "OpenSSL": version("openssl", "version")}
+        pathlib.Path(path).write_text(json.dumps(dict(tests=CONFORMANCE, versions=versions), indent=1,
+                                                 sort_keys=True) + "\n")
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(item.iter_markers("conformance")):
+            item.user_properties.append(("conformance", True))
     if env.module() is None:
         skip = pytest.mark.skip(reason="mod_scep.so is not built in %s" % env.BUILD)
         for item in items:

@@ -27,6 +27,7 @@ def intermediate(module_factory):
 
 
 @pytest.mark.smoke
+@pytest.mark.conformance("8894-12", "8894-39", "8894-40", "8894-41", "8894-53", "apple-5", "cisco-8", "strongswan-3")
 def test_caps_bytes(server):
     response = server.client().get("GetCACaps", "ca")
     assert response.status == 200
@@ -42,11 +43,13 @@ def test_caps_bytes(server):
 
 @pytest.mark.parametrize("message", [None, "", "default", "MDM", "SCEP%20Authority", "a%2Fb", "0", "%zz"])
 @pytest.mark.parametrize("operation", ["GetCACaps", "GetCACert"])
+@pytest.mark.conformance("8894-39", "cisco-5", "juniper-2", "certmonger-1")
 def test_message_is_free_text(server, operation, message):
     client = server.client()
     assert client.get(operation, message).body == client.get(operation, "ca").body
 
 
+@pytest.mark.conformance("8894-13", "8894-40")
 def test_caps_follow_legacy(module_factory):
     service = conf.Service(pki.make()).add("ScepLegacyAlgorithms none")
     words = module_factory.httpd([service]).start().client().caps()
@@ -60,6 +63,7 @@ def test_caps_by_directive(module_factory):
 
 
 @pytest.mark.smoke
+@pytest.mark.conformance("8894-38", "8894-46", "apple-1")
 def test_cacert_with_ra(server):
     response = server.client().get("GetCACert")
     assert response.status == 200
@@ -70,12 +74,14 @@ def test_cacert_with_ra(server):
     assert len(degenerate_certificates(response.body)) == 3
 
 
+@pytest.mark.conformance("8894-45", "apple-1")
 def test_cacert_without_ra(plain):
     response = plain.client().get("GetCACert", "anything")
     assert response.header("Content-Type") == "application/x-x509-ca-cert"
     assert response.body == pki.der_of(plain.services[0].pki.load("ca.pem"))
 
 
+@pytest.mark.conformance("8894-2", "8894-46", "apple-3")
 def test_cacert_with_intermediate(intermediate):
     response = intermediate.client().get("GetCACert")
     assert response.header("Content-Type") == "application/x-x509-ca-ra-cert"
@@ -94,6 +100,7 @@ def test_cacert_with_intermediate_without_ra(module_factory):
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.conformance("8894-43", "windows-1")
 def test_spellings(server, spelling):
     """The prefix in any case too, and on both services' operations."""
     client = server.client()
@@ -161,6 +168,7 @@ def test_unknown_operations(server, query):
     assert response.status in (400, 404, 501) or (query == "operation=" and response.status == 200)
 
 
+@pytest.mark.conformance("apple-1", "field-6")
 def test_default_charset_is_not_added(module_factory):
     """Apple compares the content type as one string."""
     server = module_factory.httpd(server=conf.Lines("AddDefaultCharset utf-8")).start()
@@ -187,6 +195,7 @@ def test_ipv6(module_factory):
     assert server.client().get("GetCACaps").status == 200
 
 
+@pytest.mark.conformance("cisco-1", "8894-59")
 def test_http10_without_host(server):
     """Old Cisco devices."""
     response = server.connection().raw(b"GET /certsrv/mscep/mscep.dll/pkiclient.exe?operation=GetCACert"

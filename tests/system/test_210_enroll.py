@@ -24,6 +24,7 @@ def extension(leaf, kind):
 @pytest.mark.smoke
 @pytest.mark.parametrize("how", [dict(method="POST"), dict(method="GET"), dict(chunked=True)],
                          ids=["post", "get", "chunked"])
+@pytest.mark.conformance("8894-12", "8894-13", "8894-48", "8894-59")
 def test_transports(server, keys, how):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=server.challenge(), subject="CN=transport,O=Example",
@@ -39,6 +40,7 @@ def test_transports(server, keys, how):
     assert "127.0.0.1" in line and "transport" in line
 
 
+@pytest.mark.conformance("8894-58", "apple-13")
 def test_certificate_is_what_the_built_in_template_says(server, keys):
     reply = server.enroll(keys[0], subject="CN=profile", extensions=[
         scep.extension("2.5.29.19", der.seq(der.boolean(True)), True),          # wants to be a CA
@@ -67,6 +69,7 @@ def test_certificate_is_what_the_built_in_template_says(server, keys):
         x509.SubjectKeyIdentifier.from_public_key(leaf.public_key())
 
 
+@pytest.mark.conformance("windows-5")
 def test_not_before_skew(module_factory, keys):
     """For devices whose clock is hours behind."""
     server = module_factory.httpd([conf.Service(pki.make()).add("ScepNotBeforeSkew 3h")]).start()
@@ -76,6 +79,7 @@ def test_not_before_skew(module_factory, keys):
 
 @pytest.mark.parametrize("cipher", ["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "3des"])
 @pytest.mark.parametrize("digest", ["sha1", "sha256", "sha384", "sha512"])
+@pytest.mark.conformance("8894-12", "8894-42")
 def test_reply_mirrors_algorithms(server, keys, cipher, digest):
     reply = server.enroll(keys[0], cipher=cipher, digest=digest)
     assert (reply.cipher, reply.digest) == (cipher, digest)
@@ -117,6 +121,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.conformance("8894-4", "8894-18", "8894-24", "field-3", "field-4", "field-5", "digi-1", "windows-5")
 def test_shapes(server, keys, shape):
     server.enroll(keys[1], **SHAPES[shape])
 
@@ -132,6 +137,7 @@ def test_empty_subject(factory, keys):
     assert extension(leaf, x509.SubjectAlternativeName).critical
 
 
+@pytest.mark.conformance("field-3")
 def test_several_recipients(server, keys):
     """Ours need not be the first."""
     client = server.client()
@@ -141,6 +147,7 @@ def test_several_recipients(server, keys):
     assert reply.status == scep.SUCCESS
 
 
+@pytest.mark.conformance("8894-3")
 def test_signer_comes_with_its_chain(server, keys):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=server.challenge())
@@ -148,12 +155,14 @@ def test_signer_comes_with_its_chain(server, keys):
     assert client.transact(spec).status == scep.SUCCESS
 
 
+@pytest.mark.conformance("8894-4", "8894-10")
 def test_signer_key_is_not_the_csrs(server, keys):
     """A self-signed signer proves nothing but that it has the CSR's key."""
     reply = server.client().enroll(keys[0], server.challenge(), signer_key=keys[1])
     assert (reply.status, reply.fail_info) == (scep.FAILURE, scep.BAD_MESSAGE_CHECK)
 
 
+@pytest.mark.conformance("8894-10")
 def test_a_recorded_envelope_is_of_no_use(server, keys):
     """A stranger sends somebody's envelope under a signer of his own, whatever its names say."""
     client = server.client()
@@ -175,10 +184,12 @@ def test_control_character_in_the_subject(server, keys):
 
 
 @pytest.mark.parametrize("kind", ["rsa3072", "rsa4096"])
+@pytest.mark.conformance("chromeos-1")
 def test_keys(server, kind):
     server.enroll(pki.key("other", kind))
 
 
+@pytest.mark.conformance("strongswan-5")
 def test_ec_ca(module_factory, keys):
     server = module_factory.httpd([conf.Service(pki.make("root", "ec"))]).start()
     leaf = server.enroll(keys[0]).leaf
@@ -197,6 +208,7 @@ def test_intermediate(module_factory, keys):
     assert pki.verifies(reply.leaf, server.services[0].pki)
 
 
+@pytest.mark.conformance("8894-32", "cisco-7")
 def test_include_ca(module_factory, keys):
     service = conf.Service(pki.make("intermediate")).add("ScepIncludeCA on")
     server = module_factory.httpd([service]).start()
@@ -244,6 +256,7 @@ BASE64 = {
 
 
 @pytest.mark.parametrize("form", BASE64)
+@pytest.mark.conformance("8894-44", "cisco-2", "apple-9", "micromdm-3", "field-2")
 def test_get_base64_forms(server, keys, form):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=server.challenge())
@@ -264,6 +277,7 @@ def test_get_parameters_in_any_order(server, keys):
     assert client.reply(response, spec).status == scep.SUCCESS
 
 
+@pytest.mark.conformance("field-1")
 def test_long_get(server):
     """RSA-4096: about 6 kB of query."""
     key = pki.key("other", "rsa4096")
@@ -274,6 +288,7 @@ def test_long_get(server):
 
 @pytest.mark.parametrize("headers", [[], [("Content-Type", "")], [("Content-Type", "application/octet-stream")],
                                      [("Content-Type", "application/x-www-form-urlencoded")]])
+@pytest.mark.conformance("8894-47", "strongswan-2", "sscep-2")
 def test_post_content_types(server, keys, headers):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=server.challenge())
@@ -281,6 +296,7 @@ def test_post_content_types(server, keys, headers):
 
 
 @pytest.mark.parametrize("query", ["", "?", "?operation=pkioperation", "?operation=PKIOperation&message="])
+@pytest.mark.conformance("8894-47")
 def test_post_without_or_odd_operation(server, keys, query):
     """RFC 8894 section 4.3: a POST is a PKIOperation."""
     client = server.client()
@@ -296,6 +312,7 @@ def test_expect_100_continue(server, keys):
 
 
 @pytest.mark.parametrize("path", ["/CertSrv/MSCEP/mscep.dll/pkiclient.exe", "/certsrv/mscep", "/certsrv/mscep/"])
+@pytest.mark.conformance("8894-43", "windows-1")
 def test_spellings(server, keys, path):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=server.challenge())
@@ -326,6 +343,7 @@ def challenge_refusal(server, reply):
 
 
 @pytest.mark.smoke
+@pytest.mark.conformance("8894-7", "8894-54")
 def test_challenge_is_spent_once(server, keys):
     challenge = server.challenge()
     server.enroll(keys[0], challenge=challenge)
@@ -336,6 +354,7 @@ def test_challenge_is_spent_once(server, keys):
 
 
 @pytest.mark.smoke
+@pytest.mark.conformance("8894-29", "8894-52", "jscep-5")
 def test_resend_gives_the_same_certificate(server, keys):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=server.challenge())
@@ -375,6 +394,7 @@ def test_refusals_differ_in_the_log_only(module_factory, keys):
 
 
 @pytest.mark.parametrize("challenge", [None, ""])
+@pytest.mark.conformance("8894-8", "field-4")
 def test_challenge_missing(server, keys, challenge):
     client = server.client()
     spec = client.spec(key=keys[0], challenge=challenge)
@@ -409,6 +429,7 @@ def test_challenge_survives_a_refusal(server, keys):
 
 
 @pytest.mark.parametrize("uses", [3, "unlimited"])
+@pytest.mark.conformance("chromeos-3")
 def test_challenge_uses(module_factory, keys, uses):
     service = conf.Service(pki.make()).add("ScepChallengeUses %s" % uses)
     server = module_factory.httpd([service]).start()
@@ -436,6 +457,7 @@ def test_policy_none(module_factory, keys):
     assert server.client().enroll(keys[0], None).status == scep.SUCCESS
 
 
+@pytest.mark.conformance("8894-13")
 def test_legacy_algorithms_off(module_factory, keys):
     server = module_factory.httpd([conf.Service(pki.make()).add("ScepLegacyAlgorithms none")]).start()
     client = server.client()

@@ -85,6 +85,8 @@ def problem(server, client, layer, name, row, number, keys):
 
 
 @pytest.mark.smoke
+@pytest.mark.conformance("8894-14", "8894-16", "8894-19", "8894-20", "8894-21",
+                         "8894-25", "8894-27", "8894-28", "8894-30", "8894-56")
 def test_table(server, keys, layer):
     client = server.client()
     client.cacert()
@@ -135,6 +137,7 @@ def test_body_cut_off(server, keys):
     server.enroll(keys[0])
 
 
+@pytest.mark.conformance("8894-34", "field-7")
 def test_failure_has_no_envelope_and_no_secret(server, keys):
     challenge = server.challenge()
     client = server.client()

@@ -84,6 +84,7 @@ SCRAPERS = [fleet, zentral, manage_engine, grad, ilo, junos, python_requests, sc
 
 
 @pytest.mark.smoke
+@pytest.mark.conformance("admin-3")
 def test_page(server, keys):
     response = server.admin()
     assert response.status == 200
@@ -107,6 +108,7 @@ def test_page(server, keys):
 
 
 @pytest.mark.parametrize("scraper", SCRAPERS, ids=lambda f: f.__name__)
+@pytest.mark.conformance("admin-1", "admin-4")
 def test_scrapers(server, keys, scraper):
     password = scraper(server.admin(path="/certsrv/mscep_admin/").body)
     assert re.fullmatch(r"[A-F0-9]{16}", password)
@@ -121,6 +123,7 @@ def test_every_get_is_another_challenge(server):
     (["ScepChallengeLifetime 10min"], "can be used only once and will expire within 10 minutes."),
     (["ScepChallengeUses unlimited"], "can be used multiple times and will not expire."),
     (["ScepChallengeLength 16"], "can be used only once and will expire within 60 minutes.")])
+@pytest.mark.conformance("admin-3")
 def test_page_follows_configuration(factory, lines, phrase):
     server = factory.httpd([conf.Service(pki.make()).add(*lines)]).start()
     text = page(server)
@@ -163,6 +166,7 @@ def test_plain_text(server, keys):
 @pytest.mark.parametrize("query", [
     "?operation=NDESGenerateChallenge", "?operation=NDESGenerateChallenge&keyUsage=0xa0&params=abc",
     "?Operation=ndesgeneratechallenge&KeyUsage=0x80&Params="])
+@pytest.mark.conformance("admin-5")
 def test_generate_challenge(server, query):
     response = server.admin(query)
     assert response.status == 200
@@ -170,6 +174,7 @@ def test_generate_challenge(server, query):
     assert re.fullmatch(rb"[A-F0-9]{16}\s*", response.body)
 
 
+@pytest.mark.conformance("admin-5", "8894-2")
 def test_thumbprint(server):
     before = outstanding(server)
     for query in ("?operation=NDESGetCACertThumbprint", "?operation=ndesgetcacertthumbprint"):
@@ -212,6 +217,7 @@ def test_methods(server, method):
     assert outstanding(server) == before + 1
 
 
+@pytest.mark.conformance("admin-2")
 def test_cache_full(factory):
     server = factory.httpd([conf.Service(pki.make()).add("ScepChallengeMax 3")]).start()
     for _ in range(3):
@@ -238,6 +244,7 @@ def test_cache_frees_with_time_and_use(factory, keys):
     assert "password is" in page(server)
 
 
+@pytest.mark.conformance("admin-2")
 def test_insufficient_permission(factory):
     service = conf.Service(pki.make()).add('ScepAdminAuthorize "%{REMOTE_USER} == \'mdm\'"')
     server = factory.httpd([service]).start()
@@ -357,6 +364,7 @@ def test_internal_redirect_does_not_mint(factory):
     assert not server.log.lines(MINTED)
 
 
+@pytest.mark.conformance("8894-54")
 def test_challenge_is_not_logged(server):
     challenge = server.challenge()
     server.log.wait(MINTED)

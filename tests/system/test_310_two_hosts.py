@@ -43,6 +43,7 @@ def site(module_factory):
     return Site(module_factory)
 
 
+@pytest.mark.conformance("windows-7")
 def test_challenge_from_one_enrollment_at_the_other(site, keys):
     one, two = site.hosts
     for issuer, enroller in ((one, two), (two, one)):
@@ -76,6 +77,7 @@ def test_hosts_that_differ_find_it_out(factory):
     assert not any(server.log.lines("SCEP0461") for server in factory.made[1:3])
 
 
+@pytest.mark.conformance("8894-52", "jscep-5")
 def test_behind_the_balancer(site, keys):
     """Each request of a client at another host."""
     served, client = set(), site.client()

@@ -89,6 +89,7 @@ def test_bad_answers_are_not_delivered(server, keys, ca, mode):
     assert client.send(other.build()).status == 503
 
 
+@pytest.mark.conformance("8894-15", "8894-26", "8894-35")
 def test_pending(server, keys, ca):
     ca("mode=pending")
     client = server.client()

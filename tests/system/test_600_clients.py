@@ -72,6 +72,7 @@ needs_strongswan = pytest.mark.skipif(
 @needs_strongswan
 @pytest.mark.parametrize("options", [[], ["--cipher", "des3", "--digest", "sha1"], ["--digest", "sha512"],
                                      ["--rsa-padding", "pss"]], ids=lambda o: " ".join(o) or "default")
+@pytest.mark.conformance("strongswan-2", "strongswan-4")
 def test_strongswan(server, swan_server, options):
     if "des3" not in options:
         server = swan_server
@@ -119,6 +120,7 @@ def pem_message(data):
 
 
 @needs_certmonger
+@pytest.mark.conformance("certmonger-1", "certmonger-2")
 def test_certmonger_capabilities_and_certificates(server):
     caps = run(SUBMIT, "-u", server.url(), "-c").stdout.decode()
     for word in ("POSTPKIOperation", "SHA-256", "AES"):
@@ -128,6 +130,7 @@ def test_certmonger_capabilities_and_certificates(server):
 
 
 @needs_certmonger
+@pytest.mark.conformance("certmonger-2")
 def test_certmonger_enrolls(server, keys):
     """The messages are prepared as certmonger's daemon does; scep-submit sends them and checks the reply."""
     folder = env.folder("certmonger")
@@ -161,6 +164,7 @@ def test_certmonger_is_refused(server, keys):
     assert result.returncode == 2, (result.returncode, result.stdout, result.stderr)
 
 
+@pytest.mark.conformance("8894-38", "8894-23")
 def test_openssl_reads_replies(server, keys):
     """openssl cms verifies and decrypts what we send."""
     folder = env.folder("openssl")
@@ -181,6 +185,7 @@ def test_openssl_reads_replies(server, keys):
     assert b"SIGNED" in run("openssl", "asn1parse", "-inform", "DER", "-in", folder / "reply.der").stdout.upper()
 
 
+@pytest.mark.conformance("field-6", "8894-23")
 def test_replies_are_der(server, keys):
     """Not BER: each value read and written again by a strict writer is the same."""
     def again(node):
