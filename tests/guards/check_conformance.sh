@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Each point of tests/conformance/points.json has a test, or says why not; each marker names a point.
+# Each point of tests/conformance/points.json has a test, or says why not; each marker names one.
 set -u
 
 srcdir=${srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}

@@ -67,8 +67,8 @@ class Httpd:
             self.fault, self.modules, self.level))
 
     def _command(self, *arguments):
-        return [*env.valgrind(self.folder), env.httpd_program(), "-d", str(self.folder), "-f", str(self.folder / "httpd.conf"),
-                *arguments]
+        return [*env.valgrind(self.folder), env.httpd_program(), "-d", str(self.folder),
+                "-f", str(self.folder / "httpd.conf"), *arguments]
 
     def _environment(self):
         return dict({k: v for k, v in os.environ.items() if not k.startswith("APACHE_")},

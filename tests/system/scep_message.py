@@ -87,8 +87,9 @@ def make_csr(key, subject="CN=device", challenge=None, extensions=(), digest="sh
 
 @functools.lru_cache(maxsize=256)
 def self_signed(key, subject="CN=SCEP Protocol Certificate", version=3, digest="sha256", serial=1,
-                days=2, ski=None, issuer=None):
-    """A signer certificate by hand: v1 as old Cisco's, or v3; issuer: another name than the subject's."""
+                days=2, ski=None, issuer=None, extra=()):
+    """A signer certificate by hand: v1 as old Cisco's, or v3; issuer: another name than the subject's;
+    extra: a tuple of further extensions in DER."""
     now = datetime.datetime.utcnow()
     parts = [der.integer(serial), signature_algorithm(key, digest), name(issuer or subject),
              der.seq(der.utctime(now - datetime.timedelta(days=1)),
@@ -99,6 +100,7 @@ def self_signed(key, subject="CN=SCEP Protocol Certificate", version=3, digest="
         extensions = [key_usage_extension(0xA0)]
         if ski:
             extensions.append(extension("2.5.29.14", der.octets(ski)))
+        extensions += extra
         parts.append(der.explicit(3, der.seq(*extensions)))
     tbs = der.seq(*parts)
     return der.seq(tbs, signature_algorithm(key, digest), der.bits(sign(key, digest, tbs)))
@@ -156,6 +158,7 @@ class Spec:
         subject="CN=device", challenge=None, challenge_tag=der.PRINTABLE, extensions=(), csr_digest=None,
         recipient=None,             # DER certificate, or a list of them
         recipient_id="issuer",      # issuer, ski, ski-tlv (a whole OCTET STRING inside [0])
+        recipient_name=None,        # DER IssuerAndSerialNumber instead of the certificate's
         transport="pkcs1",          # see TRANSPORTS
         cipher="aes-128-cbc", digest="sha256",
         signature="pkcs1",          # pkcs1, pss (RSA only)
@@ -166,6 +169,7 @@ class Spec:
         drop=(), duplicate=(),      # attribute names, see attributes()
         extra=(),                   # further signed attributes in DER
         ber=None,                   # None, "indefinite" (with constructed OCTET STRINGs)
+        chunk=64,                   # bytes of their pieces
         bare=False,                 # PKCS#7 1.5: the content is no OCTET STRING, its tag not digested
         enveloped_type=OID_DATA, content_type=OID_DATA,
         sort=True,                  # DER order of signed attributes
@@ -196,7 +200,7 @@ class Spec:
         return self.edit[layer](value) if layer in self.edit else value
 
     def _octets(self, data):
-        return der.constructed_octets(data) if self.ber else der.octets(data)
+        return der.constructed_octets(data, self.chunk) if self.ber else der.octets(data)
 
     def _seq(self, *items):
         return der.indefinite(der.SEQUENCE, b"".join(items)) if self.ber else der.seq(*items)
@@ -216,7 +220,7 @@ class Spec:
         key = x509.load_der_x509_certificate(certificate).public_key()
         algorithm, wrapped = wrap(key, self.transport, session_key)
         if self.recipient_id == "issuer":
-            version, rid = 0, issuer_and_serial(certificate)
+            version, rid = 0, self.recipient_name or issuer_and_serial(certificate)
         else:
             ski = subject_key_id(certificate)
             version = 2
@@ -231,7 +235,8 @@ class Spec:
         infos = [self._recipient_info(certificate, key) for certificate in recipients]
         ciphertext = self._edited("ciphertext", ciphertext)
         algorithm = content_algorithm(self.cipher, iv)
-        body = der.constructed_octets(ciphertext, tag=0x80) if self.ber else der.implicit(0, ciphertext)
+        body = der.constructed_octets(ciphertext, self.chunk, 0x80) if self.ber else \
+            der.implicit(0, ciphertext)
         info = self._seq(der.oid(self.enveloped_type), self._edited("cipher-algorithm", algorithm), body)
         if is_aead(self.cipher):
             enveloped = self._seq(der.integer(0), der.set_of(*infos), info,
