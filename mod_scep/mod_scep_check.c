@@ -3,7 +3,7 @@
  * check_config: finds every mistake that needs no network, so that "httpd -t" tells it; and what it
  * has to make for that (store, CA, policy, keys) is what the service then runs with.
  */
-#include "mod_scep_check.h"
+#include "mod_scep_lint.h"
 #include "core/caps.h"
 #include <ap_mpm.h>
 #include <apr_file_io.h>
@@ -14,10 +14,11 @@
 APLOG_USE_MODULE(scep);
 
 /* A finding's text. */
-static const char *finding(const scep_service_conf_t *service, const char *directive,
-                           const char *format, va_list args, apr_pool_t *p)
+static const char *finding(const scep_check_t *check, const scep_service_conf_t *service,
+                           const char *directive, const char *format, va_list args, apr_pool_t *p)
 {
-    const char *where = directive ? scep_props_where(&service->effective, directive) : NULL;
+    const char *where =
+        directive ? scep_props_where(&service->effective, directive, check->entry, p) : NULL;
 
     return apr_psprintf(p, "ScepService %s (%s): %s: %s", service->name,
                         where ? where : service->where, directive ? directive : "<ScepService>",
@@ -31,7 +32,7 @@ void scep_check_error(scep_check_t *check, const scep_service_conf_t *service,
     const char *text;
 
     va_start(args, format);
-    text = finding(service, directive, format, args, check->ptemp);
+    text = finding(check, service, directive, format, args, check->ptemp);
     va_end(args);
     check->errors++;
     if (check->early) {
@@ -49,7 +50,7 @@ void scep_check_warning(scep_check_t *check, scep_service_conf_t *service, const
     const char *text;
 
     va_start(args, format);
-    text = finding(service, directive, format, args, check->pconf);
+    text = finding(check, service, directive, format, args, check->pconf);
     va_end(args);
     if (check->test) {
         ap_log_error(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, NULL, SCEPTAG(0452) ": %s",
@@ -58,6 +59,21 @@ void scep_check_warning(scep_check_t *check, scep_service_conf_t *service, const
     else {
         APR_ARRAY_PUSH(service->warnings, const char *) = text;
     }
+}
+
+void scep_check_notice(scep_check_t *check, const scep_service_conf_t *service,
+                       const char *directive, const char *format, ...)
+{
+    va_list args;
+    const char *text;
+
+    if (!check->test) {
+        return;
+    }
+    va_start(args, format);
+    text = finding(check, service, directive, format, args, check->ptemp);
+    va_end(args);
+    ap_log_error(APLOG_MARK, APLOG_NOTICE | APLOG_STARTUP, 0, NULL, SCEPTAG(0459) ": %s", text);
 }
 
 /* Error when a file cannot be read; secret: also when everybody can.  NULL name is fine. */
@@ -194,6 +210,7 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
     cfg->templates = e->local_templates ? e->local_templates
                                         : apr_array_make(check->pconf, 1, sizeof(ca_template_t *));
     cfg->chain_file = e->ca_chain;
+    cfg->crl_file = e->crl_file;
     cfg->not_before_skew = e->not_before_skew;
     err = ca_make(&service->core.ca, e->ca->provider, e->ca->argc, e->ca->argv, cfg, check->pconf);
     if (err) {
@@ -351,11 +368,14 @@ static int check_service(scep_service_conf_t *service, void *baton)
     scep_check_renewal(check, service);
     if (service->core.ca) {
         scep_check_keys(check, service);
+        scep_check_next_ca(check, service);
+        scep_lint_crl(check, service);
     }
     if (service->store) {
         make_policy(check, service);
     }
     check_capabilities(check, service);
+    scep_lint_httpd(check, service);
     if (check->errors == before) {
         err = scep_service_prepare(&service->core, NULL, check->pconf);
         if (err) {

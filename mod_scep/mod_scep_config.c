@@ -75,9 +75,15 @@ void scep_props_preset(scep_props_t *props)
 #undef X
 }
 
-const char *scep_props_where(const scep_props_t *props, const char *directive)
+const char *scep_props_where(const scep_props_t *props, const char *directive, int entry,
+                             apr_pool_t *p)
 {
-    return apr_table_get(props->where, directive);
+    const char *where = NULL;
+
+    if (entry > 0) {
+        where = apr_table_get(props->where, apr_psprintf(p, "%s#%d", directive, entry + 1));
+    }
+    return where ? where : apr_table_get(props->where, directive);
 }
 
 void *scep_create_server_conf(apr_pool_t *p, server_rec *s)

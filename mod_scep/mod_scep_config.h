@@ -102,7 +102,7 @@ typedef struct scep_props_t {
 #define X(type, member, unset, preset) type member;
     SCEP_PROPS(X)
 #undef X
-    apr_table_t *where; /* directive -> "FILE:LINE" */
+    apr_table_t *where; /* directive, or directive#2 ... -> "FILE:LINE" */
 } scep_props_t;
 
 /* One <ScepService>. */
@@ -140,8 +140,12 @@ void scep_props_merge(scep_props_t *result, const scep_props_t *base, const scep
                       apr_pool_t *p);
 void scep_props_preset(scep_props_t *props);
 
-/* "FILE:LINE" of a directive in the merged settings; NULL: not given. */
-const char *scep_props_where(const scep_props_t *props, const char *directive);
+/*
+ * "FILE:LINE" of a directive in the merged settings; NULL: not given.  entry: which of its lines,
+ * from 0, where it may be repeated.
+ */
+const char *scep_props_where(const scep_props_t *props, const char *directive, int entry,
+                             apr_pool_t *p);
 
 /*
  * Calls visit for each service of the program, once each, the main server's first.  Stops at and

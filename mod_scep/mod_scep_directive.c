@@ -17,16 +17,20 @@ const char *scep_scope(cmd_parms *cmd, const char *label, int repeatable, scep_p
     scep_server_conf_t *sc = scep_server_conf(cmd->server);
     scep_props_t *props = sc->current ? &sc->current->props : &sc->props;
     const char *before = apr_table_get(props->where, label);
+    const char *key = apr_pstrdup(cmd->pool, label);
+    int i;
 
     *pprops = props;
     if (before && !repeatable) {
         return apr_psprintf(cmd->pool, "%s was already given at %s", label, before);
     }
-    if (!before) {
-        apr_table_setn(
-            props->where, apr_pstrdup(cmd->pool, label),
-            apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num));
+    for (i = 2; before; i++) { /* the nth line of one that may be repeated */
+        key = apr_psprintf(cmd->pool, "%s#%d", label, i);
+        before = apr_table_get(props->where, key);
     }
+    apr_table_setn(
+        props->where, key,
+        apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num));
     return NULL;
 }
 

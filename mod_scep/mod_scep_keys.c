@@ -4,13 +4,9 @@
  * held against what SCEP clients need, so that a mistake shows in "httpd -t" and not as a device
  * that silently gives up.
  */
-#include "mod_scep_check.h"
+#include "mod_scep_lint.h"
 #include <apr_strings.h>
 #include <openssl/x509v3.h>
-
-#define SIGNING "ScepRASigningCertificate"
-#define ENCRYPTION "ScepRAEncryptionCertificate"
-#define MINIMUM_RSA_BITS 2048
 
 int scep_days_left(const X509 *cert)
 {
@@ -19,33 +15,12 @@ int scep_days_left(const X509 *cert)
     return (int)(left / apr_time_from_sec(86400)) - (left < 0 ? 1 : 0);
 }
 
-/* "expired since ..." or "not valid before ...", NULL when the certificate is good today. */
-static const char *out_of_time(const X509 *cert, apr_pool_t *p)
-{
-    char date[APR_RFC822_DATE_LEN];
-    apr_time_t now = apr_time_now();
-    apr_time_t before = crypt_asn1_time(X509_get0_notBefore(cert));
-    apr_time_t after = crypt_asn1_time(X509_get0_notAfter(cert));
-
-    if (now >= after) {
-        apr_rfc822_date(date, after);
-        return apr_psprintf(p, "expired on %s", date);
-    }
-    if (now < before) {
-        apr_rfc822_date(date, before);
-        return apr_psprintf(p, "is not valid before %s", date);
-    }
-    return NULL;
-}
-
 void scep_check_chain(scep_check_t *check, scep_service_conf_t *service)
 {
     STACK_OF(X509) *chain = NULL;
     const char *where = service->effective.ca_chain ? "ScepCAChain" : "ScepCABackend";
-    const char *late;
-    X509 *cert, *identity = NULL;
+    X509 *identity = NULL;
     EVP_PKEY *key = NULL;
-    int i, n;
 
     if (ca_chain(service->core.ca, &chain, NULL, check->ptemp) != APR_SUCCESS ||
         sk_X509_num(chain) < 1) {
@@ -53,30 +28,7 @@ void scep_check_chain(scep_check_t *check, scep_service_conf_t *service)
                          service->effective.ca_chain ? "" : "; name them with ScepCAChain");
         return;
     }
-    n = sk_X509_num(chain);
-    for (i = 0; i < n; i++) {
-        cert = sk_X509_value(chain, i);
-        X509_check_purpose(cert, -1, 0); /* caches the extensions before threads share it */
-        late = out_of_time(cert, check->ptemp);
-        if (late) {
-            scep_check_error(check, service, where, "the certificate of %s %s",
-                             crypt_name_text(X509_get_subject_name(cert), check->ptemp), late);
-        }
-        if (i + 1 < n && X509_check_issued(sk_X509_value(chain, i + 1), cert) != X509_V_OK) {
-            scep_check_error(
-                check, service, where,
-                "the chain is not in order: %s is not issued by the next certificate, %s",
-                crypt_name_text(X509_get_subject_name(cert), check->ptemp),
-                crypt_name_text(X509_get_subject_name(sk_X509_value(chain, i + 1)), check->ptemp));
-        }
-    }
-    if (X509_self_signed(sk_X509_value(chain, n - 1), 0) != 1) {
-        scep_check_warning(
-            check, service, where,
-            "the chain does not end in a self-signed root; many clients need it "
-            "(missing: %s)",
-            crypt_name_text(X509_get_issuer_name(sk_X509_value(chain, n - 1)), check->ptemp));
-    }
+    scep_lint_chain(check, service, where, chain);
     if (service->effective.ca_chain &&
         ca_get0_identity(service->core.ca, &identity, &key) == APR_SUCCESS &&
         X509_cmp(identity, sk_X509_value(chain, 0)) != 0) {
@@ -84,28 +36,6 @@ void scep_check_chain(scep_check_t *check, scep_service_conf_t *service)
                          "the chain does not begin with the CA that signs, %s",
                          crypt_name_text(X509_get_subject_name(identity), check->ptemp));
     }
-}
-
-/* Whether the certificate leads to the CA's chain, whatever the time is. */
-static int leads_to_chain(scep_check_t *check, scep_service_conf_t *service, X509 *cert)
-{
-    STACK_OF(X509) *chain = NULL;
-    X509_STORE *store = X509_STORE_new();
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    int i, ok = 0;
-
-    if (!store || !ctx || ca_chain(service->core.ca, &chain, NULL, check->ptemp) != APR_SUCCESS) {
-        goto leave;
-    }
-    for (i = 0; i < sk_X509_num(chain); i++) {
-        X509_STORE_add_cert(store, sk_X509_value(chain, i));
-    }
-    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);
-    ok = X509_STORE_CTX_init(ctx, store, cert, NULL) == 1 && X509_verify_cert(ctx) == 1;
-leave:
-    X509_STORE_CTX_free(ctx);
-    X509_STORE_free(store);
-    return ok;
 }
 
 /* Loads one pair.  1 when it is complete and matches. */
@@ -134,100 +64,38 @@ static int load_pair(scep_check_t *check, scep_service_conf_t *service, const ch
     return 1;
 }
 
-/* Holds an RA certificate against what its use needs; old ones may be over. */
-static void check_pair(scep_check_t *check, scep_service_conf_t *service, const char *directive,
-                       const char *file, const scep_ra_key_t *pair, unsigned usage, int old)
-{
-    const char *late = out_of_time(pair->cert, check->ptemp);
-    const char *bit = usage == KU_DIGITAL_SIGNATURE ? "digitalSignature" : "keyEncipherment";
-    unsigned has = X509_get_key_usage(pair->cert);
-    int rsa = EVP_PKEY_get_base_id(pair->key) == EVP_PKEY_RSA;
-
-    if (late && !old) {
-        scep_check_error(check, service, directive, "the certificate in %s %s", file, late);
-    }
-    if (has == UINT32_MAX) {
-        scep_check_warning(check, service, directive,
-                           "the certificate in %s has no key usage; "
-                           "clients look for %s",
-                           file, bit);
-    }
-    else if (!(has & usage)) {
-        scep_check_error(check, service, directive, "the certificate in %s lacks the key usage %s",
-                         file, bit);
-    }
-    if (usage == KU_KEY_ENCIPHERMENT && !rsa) {
-        scep_check_error(check, service, directive,
-                         "the key in %s is %s; devices can encrypt to RSA "
-                         "only",
-                         file, crypt_key_name(pair->key, check->ptemp));
-    }
-    else if (rsa && EVP_PKEY_get_bits(pair->key) < MINIMUM_RSA_BITS) {
-        scep_check_error(check, service, directive, "the key in %s is %s; %d bits are needed", file,
-                         crypt_key_name(pair->key, check->ptemp), MINIMUM_RSA_BITS);
-    }
-    else if (!rsa && EVP_PKEY_get_base_id(pair->key) != EVP_PKEY_EC) {
-        scep_check_error(check, service, directive, "the key in %s is %s; RSA is needed", file,
-                         crypt_key_name(pair->key, check->ptemp));
-    }
-    else if (!rsa) {
-        scep_check_warning(check, service, directive,
-                           "the key in %s is %s; many clients verify RSA "
-                           "signatures only",
-                           file, crypt_key_name(pair->key, check->ptemp));
-    }
-    if (X509_check_ca(pair->cert) == 1) {
-        scep_check_error(check, service, directive, "the certificate in %s is a CA's, not an RA's",
-                         file);
-    }
-    if (!old && !leads_to_chain(check, service, pair->cert)) {
-        scep_check_error(check, service, directive,
-                         "the certificate in %s was not issued by this "
-                         "service's CA (issuer: %s); clients refuse it then",
-                         file, crypt_name_text(X509_get_issuer_name(pair->cert), check->ptemp));
-    }
-}
-
 /* No RA certificates: the CA answers for itself. */
 static void use_identity(scep_check_t *check, scep_service_conf_t *service)
 {
     apr_array_header_t *pairs = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
     scep_ra_key_t pair = {NULL, NULL};
-    unsigned usage;
 
     if (ca_get0_identity(service->core.ca, &pair.cert, &pair.key) != APR_SUCCESS) {
-        scep_check_error(check, service, SIGNING,
-                         "missing: the CA cannot answer devices by itself; " SIGNING
-                         " and " ENCRYPTION " are needed");
+        scep_check_error(check, service, SCEP_RA_SIGNING,
+                         "missing: the CA cannot answer devices by itself; " SCEP_RA_SIGNING
+                         " and " SCEP_RA_ENCRYPTION " are needed");
         return;
     }
     if (EVP_PKEY_get_base_id(pair.key) != EVP_PKEY_RSA) {
-        scep_check_error(check, service, SIGNING,
-                         "missing: the CA's key is %s, and devices can "
-                         "encrypt to RSA only; " SIGNING " and " ENCRYPTION
-                         " with RSA keys are needed",
+        scep_check_error(check, service, SCEP_RA_SIGNING,
+                         "missing: the CA's key is %s, and devices cannot encrypt to it; "
+                         SCEP_RA_SIGNING " and " SCEP_RA_ENCRYPTION " with RSA keys are needed",
                          crypt_key_name(pair.key, check->ptemp));
         return;
     }
-    usage = X509_get_key_usage(pair.cert);
-    if ((usage & (KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT)) !=
-        (KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT)) {
-        scep_check_warning(check, service, "ScepCABackend",
-                           "the CA answers devices by itself, but its "
-                           "certificate lacks the key usages digitalSignature and keyEncipherment; "
-                           "some clients refuse that (or use " SIGNING " and " ENCRYPTION ")");
-    }
+    scep_lint_identity(check, service, &pair);
     APR_ARRAY_PUSH(pairs, scep_ra_key_t) = pair;
     service->core.signers = pairs;
     service->core.decrypters = pairs;
     service->core.has_ra = 0;
 }
 
-/* The older and the current decryption keys. */
-static void load_decrypters(scep_check_t *check, scep_service_conf_t *service)
+/* The generations that a directive names, the current one first; fewer when one is bad. */
+static apr_array_header_t *load_pairs(scep_check_t *check, scep_service_conf_t *service,
+                                      const char *directive, const apr_array_header_t *files,
+                                      unsigned usage)
 {
-    const apr_array_header_t *files = service->effective.ra_encryption;
-    apr_array_header_t *decrypters = apr_array_make(check->pconf, 2, sizeof(scep_ra_key_t));
+    apr_array_header_t *pairs = apr_array_make(check->pconf, 2, sizeof(scep_ra_key_t));
     scep_ra_key_t pair;
     int i;
 
@@ -235,45 +103,119 @@ static void load_decrypters(scep_check_t *check, scep_service_conf_t *service)
         const scep_keyfile_t *file = &APR_ARRAY_IDX(files, i, scep_keyfile_t);
 
         memset(&pair, 0, sizeof(pair));
-        if (load_pair(check, service, ENCRYPTION, file, &pair)) {
-            check_pair(check, service, ENCRYPTION, file->cert, &pair, KU_KEY_ENCIPHERMENT, i > 0);
-            APR_ARRAY_PUSH(decrypters, scep_ra_key_t) = pair;
+        check->entry = i;
+        if (load_pair(check, service, directive, file, &pair)) {
+            scep_lint_ra(check, service, directive, file->cert, &pair, usage, i);
+            APR_ARRAY_PUSH(pairs, scep_ra_key_t) = pair;
         }
     }
-    service->core.decrypters = decrypters;
+    check->entry = 0;
+    return pairs;
+}
+
+/* The signing certificates for both roles; an error where they are for signing only. */
+static void use_signers(scep_check_t *check, scep_service_conf_t *service)
+{
+    const apr_array_header_t *files = service->effective.ra_signing;
+    int i;
+
+    for (i = 0; i < service->core.signers->nelts; i++) {
+        const scep_ra_key_t *pair = &APR_ARRAY_IDX(service->core.signers, i, scep_ra_key_t);
+        const char *file = APR_ARRAY_IDX(files, i, scep_keyfile_t).cert;
+
+        check->entry = i;
+        if (!(X509_get_key_usage(pair->cert) & KU_KEY_ENCIPHERMENT)) {
+            scep_check_error(check, service, SCEP_RA_ENCRYPTION,
+                             "missing: the certificate in %s is for signing only", file);
+        }
+        else if (EVP_PKEY_get_base_id(pair->key) != EVP_PKEY_RSA) {
+            scep_check_error(check, service, SCEP_RA_ENCRYPTION,
+                             "missing: the key in %s is %s, and devices cannot encrypt to it",
+                             file, crypt_key_name(pair->key, check->ptemp));
+        }
+    }
+    check->entry = 0;
+    service->core.decrypters = service->core.signers;
 }
 
 void scep_check_keys(scep_check_t *check, scep_service_conf_t *service)
 {
-    const apr_array_header_t *files = service->effective.ra_signing;
-    const scep_keyfile_t *signing = files ? &APR_ARRAY_IDX(files, 0, scep_keyfile_t) : NULL;
-    apr_array_header_t *one = apr_array_make(check->pconf, 1, sizeof(scep_ra_key_t));
-    scep_ra_key_t *pair = apr_array_push(one);
+    const scep_props_t *e = &service->effective;
+    int before = check->errors;
 
-    if (!signing && !service->effective.ra_encryption) {
+    if (!e->ra_signing && !e->ra_encryption) {
         use_identity(check, service);
         return;
     }
     service->core.has_ra = 1;
-    if (!signing) {
-        scep_check_error(check, service, SIGNING, "missing: it is needed besides " ENCRYPTION);
+    if (!e->ra_signing) {
+        scep_check_error(check, service, SCEP_RA_SIGNING,
+                         "missing: it is needed besides " SCEP_RA_ENCRYPTION);
         return;
     }
-    memset(pair, 0, sizeof(*pair));
-    if (!load_pair(check, service, SIGNING, signing, pair)) {
+    service->core.signers =
+        load_pairs(check, service, SCEP_RA_SIGNING, e->ra_signing, KU_DIGITAL_SIGNATURE);
+    if (e->ra_encryption) {
+        service->core.decrypters =
+            load_pairs(check, service, SCEP_RA_ENCRYPTION, e->ra_encryption, KU_KEY_ENCIPHERMENT);
+    }
+    else if (check->errors == before) {
+        use_signers(check, service);
+    }
+    if (check->errors == before) {
+        scep_lint_ras(check, service);
+    }
+}
+
+/* The RA certificates under the next CA, behind its chain. */
+static void load_next_ras(scep_check_t *check, scep_service_conf_t *service,
+                          STACK_OF(X509) * chain)
+{
+    const apr_array_header_t *files = service->effective.next_ra_certificates;
+    STACK_OF(X509) *certs;
+    const char *err;
+    int i;
+
+    for (i = 0; files && i < files->nelts; i++) {
+        const char *file = APR_ARRAY_IDX(files, i, const char *);
+
+        check->entry = i;
+        certs = NULL;
+        err = crypt_load_certificates(&certs, file, check->pconf);
+        if (err) {
+            scep_check_error(check, service, SCEP_NEXT_RA, "%s", err);
+            continue;
+        }
+        scep_lint_next_ra(check, service, file, sk_X509_value(certs, 0), chain);
+        X509_add_cert(service->core.next_certs, sk_X509_value(certs, 0), X509_ADD_FLAG_UP_REF);
+    }
+    check->entry = 0;
+}
+
+void scep_check_next_ca(scep_check_t *check, scep_service_conf_t *service)
+{
+    const scep_props_t *e = &service->effective;
+    STACK_OF(X509) *chain = NULL;
+    const char *err;
+
+    if (!e->next_ca_chain) {
+        if (e->next_ra_certificates) {
+            scep_check_error(check, service, SCEP_NEXT_RA,
+                             "is of no use without " SCEP_NEXT_CA_CHAIN);
+        }
         return;
     }
-    service->core.signers = one;
-    check_pair(check, service, SIGNING, signing->cert, pair, KU_DIGITAL_SIGNATURE, 0);
-    if (service->effective.ra_encryption) {
-        load_decrypters(check, service);
+    err = crypt_load_certificates(&chain, e->next_ca_chain, check->pconf);
+    if (err) {
+        scep_check_error(check, service, SCEP_NEXT_CA_CHAIN, "%s", err);
         return;
     }
-    if (X509_get_key_usage(pair->cert) & KU_KEY_ENCIPHERMENT) {
-        service->core.decrypters = one;
-        check_pair(check, service, SIGNING, signing->cert, pair, KU_KEY_ENCIPHERMENT, 0);
+    scep_lint_next_chain(check, service, chain);
+    service->core.next_certs = X509_chain_up_ref(chain);
+    if (!service->core.next_certs) {
+        scep_check_error(check, service, SCEP_NEXT_CA_CHAIN, "out of memory");
         return;
     }
-    scep_check_error(check, service, ENCRYPTION,
-                     "missing: the certificate in %s is for signing only", signing->cert);
+    crypt_chain_own(service->core.next_certs, check->pconf);
+    load_next_ras(check, service, chain);
 }

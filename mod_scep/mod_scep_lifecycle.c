@@ -14,11 +14,6 @@
 
 APLOG_USE_MODULE(scep);
 
-#define WARN_DAYS 30
-/* Less than this, and a GET with an Intune challenge or a 4096-bit key does not fit (httpd: 8190).
- */
-#define REQUEST_LINE 65534
-
 /* What one start works with. */
 typedef struct start_t {
     apr_pool_t *pconf, *ptemp;
@@ -62,7 +57,7 @@ static void tell_certificate(const scep_service_conf_t *service, const char *wha
                              apr_pool_t *p)
 {
     int days = scep_days_left(cert);
-    int level = days < 0 ? APLOG_ERR : (days < WARN_DAYS ? APLOG_WARNING : APLOG_NOTICE);
+    int level = days < 0 ? APLOG_ERR : (days < SCEP_WARN_DAYS ? APLOG_WARNING : APLOG_NOTICE);
     const char *name = crypt_name_text(X509_get_subject_name(cert), p);
     const char *serial = crypt_serial_text(X509_get0_serialNumber(cert), p);
 
@@ -96,6 +91,9 @@ static void tell_certificates(const scep_service_conf_t *service, apr_pool_t *p)
             tell_certificate(service, "CA certificate", sk_X509_value(chain, i), p);
         }
     }
+    for (i = 0; i < sk_X509_num(core->next_certs); i++) {
+        tell_certificate(service, "next CA's certificate", sk_X509_value(core->next_certs, i), p);
+    }
 }
 
 /* The names of the policy providers. */
@@ -127,19 +125,20 @@ static void tell(const scep_service_conf_t *service, start_t *start)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, SCEPTAG(0473) ": %s",
                      APR_ARRAY_IDX(service->warnings, i, const char *));
     }
-    if (s->limit_req_line < REQUEST_LINE && first_time(start, s)) {
+    if (s->limit_req_line < SCEP_REQUEST_LINE && first_time(start, s)) {
         ap_log_error(
             APLOG_MARK, APLOG_NOTICE, 0, s,
             SCEPTAG(0474) ": LimitRequestLine is %d; devices that enroll by GET with a large "
                           "key or challenge need more (up to %d)",
-            s->limit_req_line, REQUEST_LINE);
+            s->limit_req_line, SCEP_REQUEST_LINE);
     }
 }
 
 /* An error of the start with the place that it is about. */
 static int fail(const scep_service_conf_t *service, const char *directive, const char *text)
 {
-    const char *where = scep_props_where(&service->effective, directive);
+    const char *where =
+        scep_props_where(&service->effective, directive, 0, service->server->process->pconf);
 
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, service->server,
                  SCEPTAG(0475) ": ScepService %s (%s): %s: %s", service->name,
