@@ -16,7 +16,7 @@
 /* Fewer days than these, and a certificate's end is told. */
 #define SCEP_WARN_DAYS 30
 
-/* Less than this, and a GET with an Intune challenge or a 4096-bit key does not fit (httpd: 8190). */
+/* LimitRequestLine for a GET with an Intune challenge or a 4096-bit key (httpd: 8190). */
 #define SCEP_REQUEST_LINE 65534
 
 typedef struct scep_check_t {
