@@ -44,6 +44,12 @@ void outcome_success(outcome_t *out)
     fill(out, OUTCOME_SUCCESS, "ok");
 }
 
+void outcome_pending(outcome_t *out, const char *reason, apr_interval_time_t retry_after)
+{
+    fill(out, OUTCOME_PENDING, reason);
+    out->retry_after = retry_after > 0 ? retry_after : 0;
+}
+
 void outcome_refuse(outcome_t *out, fail_info_e fail_info, apr_int32_t hresult, const char *reason,
                     const char *text, apr_pool_t *p, const char *detail, ...)
 {

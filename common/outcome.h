@@ -64,6 +64,9 @@ void outcome_init(outcome_t *out);
 /* Sets *out to success (reason "ok"). */
 void outcome_success(outcome_t *out);
 
+/* Sets *out to pending; reason must live as long as *out. */
+void outcome_pending(outcome_t *out, const char *reason, apr_interval_time_t retry_after);
+
 /*
  * Sets *out to a final refusal.  reason and text must live as long as *out (string literals do);
  * detail is a printf format, formatted into p (NULL: no detail).

@@ -108,7 +108,8 @@ typedef enum {
 typedef struct policy_event_t {
     policy_event_e event;
     crypt_buf_t certificate; /* DER leaf */
-    const char *cookie;
+    const char *serial;      /* its number, lower-case hex; NULL: unknown */
+    const char *cookie;      /* PENDING: the CA's; NULL: a person has to approve first */
     apr_interval_time_t wait;
     const outcome_t *outcome; /* why, when not issued */
 } policy_event_t;

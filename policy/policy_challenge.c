@@ -7,7 +7,6 @@
  * decided here is which challenge a request shows, and whether it was made for this template.
  */
 #include "policy_provider.h"
-#include "policy_secret.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
@@ -22,7 +21,6 @@
 
 typedef struct challenge_policy_t {
     const policy_config_t *cfg;
-    const char *file; /* of the secret */
     policy_secret_t secret;
 } challenge_policy_t;
 
@@ -57,18 +55,10 @@ static const char *challenge_create(void **pinstance, const settings_t *settings
     return NULL;
 }
 
-/* The configured file, else challenge.key in the state directory; NULL: neither is known. */
-static const char *secret_file(const policy_config_t *cfg, apr_pool_t *p)
-{
-    if (cfg->secret_file || !cfg->state_directory)
-        return cfg->secret_file;
-    return apr_pstrcat(p, cfg->state_directory, "/challenge.key", NULL);
-}
-
 static const char *challenge_check(const void *instance, apr_pool_t *p)
 {
     const policy_config_t *cfg = ((const challenge_policy_t *)instance)->cfg;
-    const char *file = secret_file(cfg, p), *error;
+    const char *file = policy_secret_file(cfg, p), *error;
     policy_secret_t secret;
 
     if (!file || (cfg->secret_may_be_made && access(file, F_OK) != 0))
@@ -78,23 +68,12 @@ static const char *challenge_check(const void *instance, apr_pool_t *p)
     return error;
 }
 
-/* The secret's file is found here, since directives may still follow when an instance is created.
- */
+/* The secret is found here, since directives may still follow when an instance is created. */
 static const char *challenge_prepare(void *instance, uid_t uid, gid_t gid, apr_pool_t *p)
 {
     challenge_policy_t *self = instance;
-    const policy_config_t *cfg = self->cfg;
-    const char *error = NULL;
+    const char *error = policy_secret_load(&self->secret, self->cfg, uid, gid, p);
 
-    self->file = secret_file(cfg, p);
-    if (!self->file)
-        return "needs a challenge secret file or a state directory";
-    if (!cfg->secret_file && cfg->secret_may_be_made)
-        error = store_prepare_directory(cfg->state_directory, uid, gid, p);
-    if (!error && cfg->secret_may_be_made)
-        error = policy_secret_make(self->file, p);
-    if (!error)
-        error = policy_secret_read(&self->secret, self->file, p);
     if (!error)
         apr_pool_cleanup_register(p, self, wipe_secret, apr_pool_cleanup_null);
     return error;

@@ -1,17 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of policy/ share besides the contract: the built-in providers, and their one
- * refusal. */
+/* What the files of policy/ share besides the contract. */
 #ifndef POLICY_PROVIDER_H
 #define POLICY_PROVIDER_H
 
 #include "policy.h"
+#include "policy_secret.h"
 
 extern const policy_provider_t policy_challenge, policy_none;
+
+#define POLICY_TEXT_UNAVAILABLE "The service is not available at the moment."
+#define POLICY_STORE_RETRY apr_time_from_sec(30)
+#define POLICY_BUSY_RETRY apr_time_from_sec(5)
+
+/* What a pending transaction waits for, in its cookie: a person, or the CA (its cookie follows). */
+#define POLICY_COOKIE_APPROVAL "approval"
+#define POLICY_COOKIE_CA "ca:"
+
+/* A provider in the chain. */
+typedef struct policy_link_t {
+    const policy_provider_t *provider;
+    void *instance;
+} policy_link_t;
+
+struct policy_t {
+    const policy_config_t *cfg;
+    apr_array_header_t *links; /* of policy_link_t */
+    policy_secret_t secret;    /* current, previous; none where no provider needs one */
+};
 
 /*
  * Refuses a challenge.  What the client sees (text, failInfo, HRESULT) is the same for every
  * reason, so that a guesser learns nothing; reason and detail are for the log.
  */
 void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, const char *detail);
+
+/* The n-th link of the chain; NULL after the last. */
+const policy_link_t *policy_link_at(const policy_t *policy, int n);
+
+/* Whether what the request claims to be allowed by fits its signer. */
+int policy_may_ask(const policy_request_t *request);
+
+/* The configured file, else challenge.key in the state directory; NULL: neither is known. */
+const char *policy_secret_file(const policy_config_t *cfg, apr_pool_t *p);
+
+/* Makes the file where that is allowed, and reads it.  Error text in p, NULL on success. */
+const char *policy_secret_load(policy_secret_t *secret, const policy_config_t *cfg, uid_t uid,
+                               gid_t gid, apr_pool_t *p);
+
+/* Refuses a transaction that was denied or failed before: with the same reason and text. */
+void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p);
+
+/*
+ * Seals plain for tx_key by the current secret, and opens it by the current or the previous one;
+ * what is opened is cleansed with p.  APR_EGENERAL: no secret, or no random numbers; APR_EINVAL:
+ * not sealed by this service for this transaction.
+ */
+apr_status_t policy_seal(crypt_buf_t *sealed, const policy_t *policy, const char *tx_key,
+                         const crypt_buf_t *plain, apr_pool_t *p);
+apr_status_t policy_unseal(crypt_buf_t *plain, const policy_t *policy, const char *tx_key,
+                           const crypt_buf_t *sealed, apr_pool_t *p);
+
+/* Sets out for a store that did not answer, and logs why; returns rv. */
+apr_status_t policy_store_failed(const policy_t *policy, const char *slot, apr_status_t rv,
+                                 outcome_t *out, const log_sink_t *log, apr_pool_t *p);
+
+/*
+ * Hex SHA-256 over transactionID, the CSR's digest (NULL: left out, for polls) and the signer's
+ * key; NULL if that fails.
+ */
+const char *policy_key_make(const char *transaction_id, const unsigned char *csr_digest,
+                            const crypt_buf_t *signer_key, apr_pool_t *p);
+
+/* STORE_NONCE_LEN hex digits; NULL without random numbers. */
+const char *policy_nonce_make(apr_pool_t *p);
 
 #endif /* POLICY_PROVIDER_H */

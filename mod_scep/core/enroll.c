@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PKCSReq, straight through; the numbers are those of docs/architecture.md. */
+/*
+ * PKCSReq and RenewalReq, straight through; the numbers are those of docs/architecture.md.
+ */
 #include "enroll.h"
 #include "envelope.h"
+#include "renewal.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/err.h>
 #include <string.h>
 
 #define SHORT_ID_LEN 12     /* of a challenge's id in logs and pages */
+#define PENDING_RETRY apr_time_from_sec(30) /* when the CA could not be asked */
 
-/* Refuses signers that could not receive the answer or are not the one who asks. */
-static apr_status_t check_signer(const scep_message_t *message, const csr_t *csr, outcome_t *out,
-                                 apr_pool_t *p)
+/* Refuses signers that could not receive the answer. */
+static apr_status_t check_receiver(const scep_message_t *message, outcome_t *out, apr_pool_t *p)
 {
-    /*
-     * RFC 8894 section 2.3: compare keys, never names.  The signer's names are whatever the sender
-     * wrote: with another key, a recorded envelope could be sent again by a stranger, its challenge
-     * spent and the answer enveloped to him.
-     */
-    if (message->signer_spki.len != csr->spki_der.len ||
-        memcmp(message->signer_spki.data, csr->spki_der.data, csr->spki_der.len) != 0) {
-        outcome_refuse(out, FAIL_INFO_BAD_MESSAGE_CHECK, OUTCOME_HR_BAD_SIGNATURE, "signer-key",
-                       "The message is not signed with the key of the certificate request.", p,
-                       "the message's signer has another key than the CSR");
-        return APR_EINVAL;
-    }
     if (EVP_PKEY_is_a(message->signer_key, "RSA"))
         return APR_SUCCESS;
     outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "signer-key-type",
@@ -51,7 +43,7 @@ static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, co
         return rv;
     rv = csr_make(pcsr, &plain, (ctx->service->legacy & SCEP_LEGACY_SHA1) != 0, out, ctx->pool);
     if (rv == APR_SUCCESS)
-        return check_signer(message, *pcsr, out, ctx->pool);
+        return check_receiver(message, out, ctx->pool);
     if (strcmp(out->reason, "csr-algorithm") != 0) {
         reason = out->reason;
         scep_envelope_refuse(out, out->detail, ctx->pool);
@@ -69,9 +61,8 @@ static const char *describe(const scep_enrollment_t *enrollment, const scep_mess
                         crypt_key_name(csr->key, p));
 }
 
-/* Puts the leaf, and the issuing CA where it is wanted, into the answer. */
-static void deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const crypt_buf_t *leaf,
-                    scep_trace_t *trace)
+void scep_deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const crypt_buf_t *leaf,
+                  scep_trace_t *trace)
 {
     STACK_OF(X509) *chain = NULL;
     const cert_t *cert = cms_decode(ASN1_ITEM_rptr(cert_t), leaf->data, leaf->len, ctx->pool);
@@ -90,63 +81,139 @@ static void deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const 
     outcome_success(&trace->outcome);
 }
 
-/* What the CA's answer means to policy and store. */
-static policy_event_e event_of(const ca_answer_t *answer)
+void scep_trace_tx(scep_trace_t *trace, const policy_tx_t *tx, apr_pool_t *p)
+{
+    if (tx->store_tx.challenge_id && *tx->store_tx.challenge_id)
+        trace->challenge_id = apr_pstrndup(p, tx->store_tx.challenge_id, SHORT_ID_LEN);
+    if (tx->store_tx.challenge.caller)
+        trace->challenge_caller = tx->store_tx.challenge.caller;
+}
+
+void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request_t *request,
+              const scep_message_t *message, const csr_t *csr)
+{
+    memset(asked, 0, sizeof(*asked));
+    asked->csr = csr;
+    asked->challenge = csr->challenge;
+    asked->transaction_id = message->transaction_id;
+    asked->signer_key = &message->signer_spki;
+    asked->client_address = request->client_address;
+    asked->user_agent = request->user_agent;
+    asked->limit_exempt = request->limit_exempt;
+    asked->deadline = request->arrived + ctx->service->request_timeout;
+}
+
+/*
+ * What the CA's answer means to policy and store.  A request that was pending stays so when the CA
+ * cannot be asked this time: the device polls again.
+ */
+static policy_event_e event_of(const ca_answer_t *answer, int polled)
 {
     switch (answer->result) {
     case CA_ISSUED: return POLICY_EVENT_ISSUED;
     case CA_PENDING: return POLICY_EVENT_PENDING;
     case CA_REJECTED: return POLICY_EVENT_REFUSED;
-    default: return answer->unknown ? POLICY_EVENT_UNKNOWN : POLICY_EVENT_TRANSIENT;
+    default: break;
+    }
+    if (answer->unknown)
+        return POLICY_EVENT_UNKNOWN;
+    return polled ? POLICY_EVENT_PENDING : POLICY_EVENT_TRANSIENT;
+}
+
+/* Asks the CA, and says what became of it in event. */
+static void ask_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx_t *tx,
+                   const grant_t *grant, scep_trace_t *trace)
+{
+    const policy_request_t *asked = tx->request;
+    ca_answer_t answer;
+    char *serial;
+
+    memset(&answer, 0, sizeof(answer));
+    if (tx->ca_cookie)
+        ca_poll(ctx->service->ca, grant, asked->csr, tx->ca_cookie, asked->deadline, &answer,
+                ctx->log, ctx->pool);
+    else
+        ca_submit(ctx->service->ca, grant, asked->csr, asked->deadline, &answer, ctx->log,
+                  ctx->pool);
+    trace->outcome = answer.outcome;
+    event->event = event_of(&answer, tx->csr_der.len > 0);
+    event->cookie = answer.result == CA_PENDING ? answer.cookie : tx->ca_cookie;
+    event->wait = answer.retry_after;
+    if (event->event == POLICY_EVENT_PENDING && answer.result != CA_PENDING && event->wait <= 0)
+        event->wait = PENDING_RETRY;
+    if (event->event != POLICY_EVENT_ISSUED)
+        return;
+    event->certificate = cms_encode(ASN1_ITEM_rptr(X509), answer.leaf, ctx->pool);
+    serial = apr_pstrdup(ctx->pool, crypt_serial_text(X509_get0_serialNumber(answer.leaf),
+                                                      ctx->pool));
+    for (event->serial = serial; *serial; serial++)
+        *serial = (char)apr_tolower(*serial);
+    if (!event->certificate.data) {
+        event->event = POLICY_EVENT_UNKNOWN;
+        outcome_unavailable(&trace->outcome, "ca-answer", 0, ctx->pool,
+                            "the certificate cannot be encoded");
     }
 }
 
-/* 5. to 7.: a claimed transaction, up to its end. */
-static void sign_claimed(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
-                         scep_trace_t *trace)
+void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
+               scep_trace_t *trace)
 {
     const grant_t *grant = NULL;
-    ca_answer_t answer;
     policy_event_t event;
     outcome_t end;
+    apr_status_t rv;
 
     memset(&event, 0, sizeof(event));
     event.outcome = &trace->outcome;
     outcome_init(&end);
 
     /* 5. policy verify */
-    if (policy_verify(&grant, tx, &trace->outcome, ctx->log, ctx->pool) != APR_SUCCESS) {
+    rv = policy_verify(&grant, tx, &trace->outcome, ctx->log, ctx->pool);
+    if (rv == APR_INCOMPLETE)
+        event.event = POLICY_EVENT_PENDING;
+    else if (rv != APR_SUCCESS)
         event.event = trace->outcome.result == OUTCOME_REFUSED ? POLICY_EVENT_REFUSED
                                                                : POLICY_EVENT_TRANSIENT;
-        (void)policy_finish(tx, &event, &end, ctx->log, ctx->pool);
-        return;
-    }
-
     /* 6. CA submit */
-    memset(&answer, 0, sizeof(answer));
-    ca_submit(ctx->service->ca, grant, tx->request->csr, tx->request->deadline, &answer, ctx->log,
-              ctx->pool);
-    trace->outcome = answer.outcome;
-    event.event = event_of(&answer);
-    event.cookie = answer.cookie;
-    event.wait = answer.retry_after;
-    if (event.event == POLICY_EVENT_ISSUED) {
-        event.certificate = cms_encode(ASN1_ITEM_rptr(X509), answer.leaf, ctx->pool);
-        if (!event.certificate.data) {
-            event.event = POLICY_EVENT_UNKNOWN;
-            outcome_unavailable(&trace->outcome, "ca-answer", 0, ctx->pool,
-                                "the certificate cannot be encoded");
-        }
-    }
+    else
+        ask_ca(&event, ctx, tx, grant, trace);
 
     /* 7. policy finish */
-    if (policy_finish(tx, &event, &end, ctx->log, ctx->pool) != APR_SUCCESS) {
-        if (event.event == POLICY_EVENT_ISSUED || event.event == POLICY_EVENT_PENDING)
-            trace->outcome = end;
+    rv = policy_finish(tx, &event, &end, ctx->log, ctx->pool);
+    if (event.event == POLICY_EVENT_PENDING || (rv != APR_SUCCESS &&
+                                                event.event == POLICY_EVENT_ISSUED))
+        trace->outcome = end;
+    else if (event.event == POLICY_EVENT_ISSUED)
+        scep_deliver(enrollment, ctx, &event.certificate, trace);
+}
+
+/* 4. policy begin, and what follows from it. */
+static void begin(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
+                  const scep_request_t *request, const scep_message_t *message,
+                  policy_request_t *asked, scep_trace_t *trace)
+{
+    policy_tx_t *tx = NULL;
+
+    if (policy_begin(&tx, ctx->service->policy, asked, &trace->outcome, ctx->log, ctx->pool) !=
+        APR_SUCCESS)
         return;
+    scep_trace_tx(trace, tx, ctx->pool);
+    switch (tx->state) {
+    case POLICY_TX_ISSUED:
+        trace->replayed = 1;
+        scep_deliver(enrollment, ctx, &tx->store_tx.certificate, trace);
+        break;
+    case POLICY_TX_PENDING:
+        /* sent again instead of polled; a poll it is when there may be news */
+        if (tx->store_tx.wait <= 0)
+            scep_continue(enrollment, ctx, request, message, trace);
+        else
+            outcome_pending(&trace->outcome, "pending", tx->store_tx.wait);
+        break;
+    case POLICY_TX_CLAIMED:
+        scep_sign(enrollment, ctx, tx, trace);
+        break;
     }
-    if (event.event == POLICY_EVENT_ISSUED)
-        deliver(enrollment, ctx, &event.certificate, trace);
 }
 
 void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
@@ -154,46 +221,22 @@ void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                  scep_trace_t *trace)
 {
     csr_t *csr = NULL;
-    policy_tx_t *tx = NULL;
     policy_request_t asked;
+    scep_authorization_t authorization;
 
-    memset(&asked, 0, sizeof(asked));
     if (open_request(&csr, enrollment, ctx, message, &trace->outcome) != APR_SUCCESS)
         return;
+    enrollment->csr = csr;
     trace->subject = csr->subject_text;
     trace->algorithms = describe(enrollment, message, csr, ctx->pool);
     trace->template_name = ctx->service->templates[csr->usage];
-
-    asked.authorization = POLICY_BY_CHALLENGE;
-    asked.csr = csr;
-    asked.challenge = csr->challenge;
-    asked.template_name = trace->template_name;
-    asked.transaction_id = message->transaction_id;
-    asked.signer_key = &message->signer_spki;
-    asked.client_address = request->client_address;
-    asked.user_agent = request->user_agent;
-    asked.limit_exempt = request->limit_exempt;
-    asked.deadline = request->arrived + ctx->service->request_timeout;
-
-    /* 4. policy begin */
-    if (policy_begin(&tx, ctx->service->policy, &asked, &trace->outcome, ctx->log,
-                     ctx->pool) != APR_SUCCESS)
+    if (scep_authorize(&authorization, enrollment->allowed, ctx, message, csr,
+                       trace->template_name, &trace->outcome) != APR_SUCCESS)
         return;
-    if (tx->store_tx.challenge_id && *tx->store_tx.challenge_id)
-        trace->challenge_id = apr_pstrndup(ctx->pool, tx->store_tx.challenge_id, SHORT_ID_LEN);
-    if (tx->store_tx.challenge.caller)
-        trace->challenge_caller = tx->store_tx.challenge.caller;
-    switch (tx->state) {
-    case POLICY_TX_ISSUED:
-        trace->replayed = 1;
-        deliver(enrollment, ctx, &tx->store_tx.certificate, trace);
-        break;
-    case POLICY_TX_PENDING:
-        trace->outcome.result = OUTCOME_PENDING;
-        trace->outcome.reason = "pending";
-        break;
-    case POLICY_TX_CLAIMED:
-        sign_claimed(enrollment, ctx, tx, trace);
-        break;
-    }
+    trace->renews = authorization.renews;
+    scep_ask(&asked, ctx, request, message, csr);
+    asked.authorization = authorization.by;
+    asked.signer = authorization.signer;
+    asked.template_name = trace->template_name;
+    begin(enrollment, ctx, request, message, &asked, trace);
 }

@@ -84,9 +84,9 @@ static int is_signer(const cert_t *cert, const ASN1_TYPE *sid)
     return has_key_id(cert, data, len);
 }
 
-/* The signer's certificate among those in the message; NULL if it is not there. */
-static cert_t *find_signer(const cms_signed_data_t *data, const cms_signer_info_t *signer,
-                           apr_pool_t *p)
+/* The signer's certificate among those in the message, with its bytes; NULL: it is not there. */
+static cert_t *find_signer(crypt_buf_t *der, const cms_signed_data_t *data,
+                           const cms_signer_info_t *signer, apr_pool_t *p)
 {
     int i, n = sk_ASN1_TYPE_num(data->certificates);
 
@@ -101,8 +101,11 @@ static cert_t *find_signer(const cms_signed_data_t *data, const cms_signer_info_
             continue;
         cert = cms_decode(ASN1_ITEM_rptr(cert_t), any->value.asn1_string->data,
                           (apr_size_t)any->value.asn1_string->length, p);
-        if (cert && is_signer(cert, signer->sid))
+        if (cert && is_signer(cert, signer->sid)) {
+            der->data = any->value.asn1_string->data;
+            der->len = (apr_size_t)any->value.asn1_string->length;
             return cert;
+        }
     }
     return NULL;
 }
@@ -327,7 +330,7 @@ static apr_status_t read_signer(scep_message_t *message, const cms_signed_data_t
     unsigned char *der = NULL;
     int len;
 
-    message->signer_cert = find_signer(data, signer, p);
+    message->signer_cert = find_signer(&message->signer_der, data, signer, p);
     if (!message->signer_cert)
         return malformed(out, "no-signer-certificate",
                          "the message does not hold its signer's certificate", p);

@@ -23,6 +23,7 @@ typedef struct scep_message_t {
     /* the signer, by the certificate in the message (section 2.3) */
     cert_t *signer_cert;
     EVP_PKEY *signer_key;
+    crypt_buf_t signer_der;         /* the certificate as it came */
     crypt_buf_t signer_spki;        /* DER */
     const EVP_MD *digest;           /* of the signature; the reply uses the same */
     /* attributes */

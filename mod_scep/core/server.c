@@ -45,8 +45,12 @@ static void answer_without_body(scep_response_t *response)
 
     if (wait <= 0)
         wait = DEFAULT_RETRY_AFTER;
-    response->http_status = outcome->result == OUTCOME_MALFORMED ? 400 : 503;
-    if (response->http_status == 503)
+    switch (outcome->result) {
+    case OUTCOME_MALFORMED: response->http_status = 400; break;
+    case OUTCOME_LIMITED: response->http_status = 429; break;
+    default: response->http_status = 503; break;
+    }
+    if (response->http_status != 400)
         response->retry_after = (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1);
 }
 
@@ -75,17 +79,22 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
 }
 
 /*
- * What may be asked by PKIOperation.  The list is closed: a type that is not here, or has no
- * function, is refused before anything else is looked at (CVE-2026-30836 was a type that skipped
- * authorization).
+ * What may be asked by PKIOperation, and what may allow it (RFC 8894 section 3.3).  The list is
+ * closed: a type that is not here is refused before anything else is looked at (CVE-2026-30836 was
+ * a type that skipped authorization).  What a row allows is all that scep_authorize() can give, and
+ * without that policy_begin() claims nothing, policy_verify() makes no grant, and no CA backend can
+ * be called.
  */
 static const struct {
     int type;
+    unsigned allowed;
     void (*process)(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                     const scep_request_t *request, const scep_message_t *message,
                     scep_trace_t *trace);
 } message_types[] = {
-    { SCEP_PKCS_REQ, scep_enroll }
+    { SCEP_PKCS_REQ, SCEP_BY_CHALLENGE | SCEP_BY_SIGNER, scep_enroll },
+    { SCEP_RENEWAL_REQ, SCEP_BY_SIGNER, scep_enroll },
+    { SCEP_CERT_POLL, SCEP_BY_TRANSACTION, scep_poll }
 };
 
 /* Runs the message's type, or refuses it. */
@@ -103,6 +112,7 @@ static void dispatch_message(scep_enrollment_t *enrollment, const scep_ctx_t *ct
     }
     for (i = 0; i < sizeof(message_types) / sizeof(message_types[0]); i++) {
         if (message_types[i].type == message->message_type) {
+            enrollment->allowed = message_types[i].allowed;
             message_types[i].process(enrollment, ctx, request, message, trace);
             return;
         }
@@ -129,8 +139,7 @@ static void pki_operation(scep_response_t *response, const scep_ctx_t *ctx,
     }
     if (rv == APR_SUCCESS)
         dispatch_message(&enrollment, ctx, request, message, trace);
-    if (message && trace->outcome.result != OUTCOME_MALFORMED &&
-        trace->outcome.result != OUTCOME_UNAVAILABLE)
+    if (message && trace->outcome.result <= OUTCOME_REFUSED)
         answer_certrep(response, ctx, message, &enrollment);
     else
         answer_without_body(response);

@@ -310,7 +310,7 @@ START_TEST(events)
     ck_assert_int_eq(stub.event, POLICY_EVENT_PENDING);
     ck_assert_int_eq(begin(challenge->text, 4), APR_SUCCESS);
     ck_assert_int_eq(tx->state, POLICY_TX_PENDING);
-    ck_assert_str_eq(tx->store_tx.cookie, "cookie");
+    ck_assert_str_eq(tx->store_tx.cookie, "ca:cookie");
 }
 END_TEST
 

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy_finish(): every provider is told, then the store is; see policy.h. */
+#include "policy_provider.h"
+#include <apr_strings.h>
+#include <string.h>
+
+/* Tells every provider; the first status that is not APR_SUCCESS, with its out. */
+static apr_status_t notify_all(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
+                               const log_sink_t *log, apr_pool_t *p)
+{
+    apr_status_t rv = APR_SUCCESS, one;
+    outcome_t ignored;
+    const policy_link_t *link;
+    int i;
+
+    for (i = 0; (link = policy_link_at(tx->policy, i)) != NULL; i++) {
+        if (!link->provider->notify)
+            continue;
+        outcome_init(&ignored);
+        one = link->provider->notify(link->instance, tx, event, rv == APR_SUCCESS ? out : &ignored,
+                                     log, p);
+        if (one != APR_SUCCESS && rv == APR_SUCCESS)
+            rv = one;
+    }
+    return rv;
+}
+
+/* store_fail() by the transaction's names; tells in the log what it cannot tell otherwise. */
+static void fail_tx(policy_tx_t *tx, store_blame_e blame, const char *reason, const log_sink_t *log,
+                    apr_pool_t *p)
+{
+    const policy_config_t *cfg = tx->policy->cfg;
+    store_result_e result;
+    apr_status_t rv = store_fail(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, blame,
+                                 reason, cfg->retention, &result, p);
+
+    if (rv != APR_SUCCESS)
+        log_to(
+            log, LOG_SINK_WARN, SCEPTAG(0202),
+            "service '%s': the store cannot record a failure, the transaction stays held until its "
+            "lease ends: %s",
+            cfg->service, store_error(p));
+    else if (result == STORE_FENCED)
+        log_to(log, LOG_SINK_INFO, SCEPTAG(0203),
+               "service '%s': another worker has taken over a failed transaction", cfg->service);
+}
+
+/* Sets out for a transaction that another worker took over. */
+static apr_status_t fenced(const policy_tx_t *tx, outcome_t *out, const log_sink_t *log,
+                           apr_pool_t *p)
+{
+    log_to(
+        log, LOG_SINK_WARN, SCEPTAG(0204),
+        "service '%s': the lease of a transaction ended before it was finished, another worker has "
+        "taken it over; its certificate is not delivered",
+        tx->policy->cfg->service);
+    outcome_unavailable(out, "fenced", POLICY_BUSY_RETRY, p,
+                        "another worker has taken the transaction over");
+    out->text = POLICY_TEXT_UNAVAILABLE;
+    return APR_EAGAIN;
+}
+
+/* Commits an issued certificate, twice if the first answer is lost. */
+static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
+                              const log_sink_t *log, apr_pool_t *p)
+{
+    const policy_config_t *cfg = tx->policy->cfg;
+    store_result_e result;
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; i == 0 || (i == 1 && rv != APR_SUCCESS); i++)
+        rv = store_commit(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence,
+                          &event->certificate, event->serial ? event->serial : "", cfg->retention,
+                          &result, p);
+    if (rv != APR_SUCCESS)
+        return policy_store_failed(tx->policy, "commit", rv, out, log, p);
+    if (result != STORE_OK)
+        return fenced(tx, out, log, p);
+    outcome_success(out);
+    return APR_SUCCESS;
+}
+
+/* What is kept of a transaction that waits.  APR_SUCCESS, or out is set. */
+static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const policy_tx_t *tx,
+                              const policy_event_t *event, outcome_t *out, apr_pool_t *p)
+{
+    const policy_config_t *cfg = tx->policy->cfg;
+
+    memset(pend, 0, sizeof(*pend));
+    pend->retention = cfg->retention;
+    pend->max = cfg->pending_max;
+    if (event->cookie) {
+        pend->cookie = apr_pstrcat(p, POLICY_COOKIE_CA, event->cookie, NULL);
+        pend->wait = event->wait > 0 ? event->wait : cfg->poll_interval;
+    }
+    else if (event->wait > 0 || tx->store_tx.decision[0]) {
+        /* approved, but the CA could not be asked */
+        pend->cookie = POLICY_COOKIE_APPROVAL;
+        pend->wait = event->wait > 0 ? event->wait : POLICY_STORE_RETRY;
+    }
+    else {
+        /* polls need not claim it before somebody decides */
+        pend->cookie = POLICY_COOKIE_APPROVAL;
+        pend->wait = cfg->retention;
+    }
+    if (tx->csr_der.len == 0) {
+        if (policy_seal(sealed, tx->policy, tx->tx_key, &tx->request->csr->der, p) != APR_SUCCESS) {
+            outcome_unavailable(out, "secret", 0, p, "the waiting request cannot be sealed");
+            return APR_EGENERAL;
+        }
+        pend->request = sealed;
+    }
+    return APR_SUCCESS;
+}
+
+/* Keeps a transaction that waits for a person or the CA. */
+static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
+                            const log_sink_t *log, apr_pool_t *p)
+{
+    const policy_config_t *cfg = tx->policy->cfg;
+    crypt_buf_t sealed = {NULL, 0};
+    store_pend_t pend;
+    store_result_e result;
+    apr_status_t rv = make_pend(&pend, &sealed, tx, event, out, p);
+
+    if (rv != APR_SUCCESS) {
+        fail_tx(tx, STORE_BLAME_NOBODY, out->reason, log, p);
+        return rv;
+    }
+    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, &result, p);
+    if (rv != APR_SUCCESS)
+        return policy_store_failed(tx->policy, "pend", rv, out, log, p);
+    if (result == STORE_FULL) {
+        fail_tx(tx, STORE_BLAME_NOBODY, "pending-full", log, p);
+        outcome_limited(out, "pending-full", cfg->poll_interval, p,
+                        "%d requests are waiting, the most that ScepPendingMax allows",
+                        cfg->pending_max);
+        return APR_ENOSPC;
+    }
+    if (result != STORE_OK)
+        return fenced(tx, out, log, p);
+    outcome_pending(out, event->cookie ? "ca-pending" : "approval",
+                    pend.wait < cfg->retention ? pend.wait : cfg->poll_interval);
+    return APR_SUCCESS;
+}
+
+apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
+                           const log_sink_t *log, apr_pool_t *p)
+{
+    const char *reason = event->outcome ? event->outcome->reason : "";
+    apr_status_t rv;
+
+    outcome_init(out);
+    if (tx->state != POLICY_TX_CLAIMED) {
+        outcome_unavailable(out, "not-claimed", 0, p,
+                            "the transaction is not held by this request");
+        return APR_EINVAL;
+    }
+    rv = notify_all(tx, event, out, log, p);
+    switch (event->event) {
+    case POLICY_EVENT_ISSUED:
+        if (rv == APR_SUCCESS)
+            return commit_tx(tx, event, out, log, p);
+        fail_tx(tx, out->result == OUTCOME_REFUSED ? STORE_BLAME_DEVICE : STORE_BLAME_NOBODY,
+                out->reason, log, p);
+        return rv;
+    case POLICY_EVENT_PENDING:
+        return pend_tx(tx, event, out, log, p);
+    case POLICY_EVENT_REFUSED:
+        fail_tx(tx, STORE_BLAME_DEVICE, reason, log, p);
+        break;
+    case POLICY_EVENT_TRANSIENT:
+        fail_tx(tx, STORE_BLAME_NOBODY, reason, log, p);
+        break;
+    case POLICY_EVENT_UNKNOWN:
+        break;
+    }
+    if (event->outcome)
+        *out = *event->outcome;
+    return APR_SUCCESS;
+}
