@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- claim: prefix, tx_key, poll_key, csr, challenge id, other challenge id, nonce, lease, retention,
---        serial, not_before, transaction_id, subject, template, client
+--        serial, not_before, transaction_id, subject, template, client, limit, max, other limit,
+--        max, window
 -- gives result, wait, transaction, challenge
 local P = ARGV[1]
 local t = redis.call('TIME')
@@ -19,8 +20,25 @@ local function challenge(id)
     return redis.call('HGETALL', P .. 'ch:' .. id)
 end
 
+local limits = {}
+for i = 16, 18, 2 do
+    if needs and ARGV[i] ~= '' then
+        limits[#limits + 1] = {P .. 'lim:' .. ARGV[i], tonumber(ARGV[i + 1])}
+    end
+end
+
+-- The answer to a challenge that is no good: counts in every limit.
+local function failed(result)
+    for _, l in ipairs(limits) do
+        redis.call('HINCRBY', l[1], 'n', 1)
+        if redis.call('PTTL', l[1]) < 0 then redis.call('PEXPIRE', l[1], ARGV[20]) end
+    end
+    return {result, '0', {}, {}}
+end
+
 -- A known transaction.
-local tx = redis.call('HMGET', key, 'state', 'csr', 'challenge', 'nonce', 'lease', 'next')
+local tx = redis.call('HMGET', key, 'state', 'csr', 'challenge', 'nonce', 'lease', 'next',
+                      'decision')
 local state = tx[1]
 if state then
     local same = tx[3] == ARGV[5] or tx[3] == ARGV[6]
@@ -40,6 +58,17 @@ if state then
         end
         return {'BUSY', n(ends - now), redis.call('HGETALL', key), {}}
     end
+    if state == 'failed' and tx[7] == 'denied' then
+        return {'REFUSED', '0', redis.call('HGETALL', key), {}}
+    end
+else
+    local wait = 0
+    for _, l in ipairs(limits) do
+        if tonumber(redis.call('HGET', l[1], 'n') or '0') >= l[2] then
+            wait = math.max(wait, 1, redis.call('PTTL', l[1]))
+        end
+    end
+    if wait > 0 then return {'LIMITED', n(wait), {}, {}} end
 end
 
 -- The challenge, and its holders.
@@ -53,21 +82,27 @@ if needs then
             if c[1] then id = ARGV[i] end
         end
     end
-    if id == '' then return {'NOCHALLENGE', '0', {}, {}} end
+    if id == '' then return failed('NOCHALLENGE') end
     local attempts, bad = tonumber(c[2]), tonumber(c[3])
     local uses, used = tonumber(c[4]), tonumber(c[5])
-    if tonumber(c[1]) <= now then return {'EXPIRED', '0', {}, {}} end
-    if attempts > 0 and bad >= attempts then return {'MISMATCH', '0', {}, {}} end
+    if tonumber(c[1]) <= now then return failed('EXPIRED') end
+    if attempts > 0 and bad >= attempts then return failed('MISMATCH') end
     if uses > 0 then
-        if used >= uses then return {'USED', '0', {}, {}} end
+        if used >= uses then return failed('USED') end
         local hold = P .. 'hold:' .. id
         redis.call('ZREM', hold, ARGV[2])
         local total = redis.call('ZCARD', hold)
         local live = redis.call('ZCOUNT', hold, '(' .. n(now), '+inf')
         if used + live + 1 > uses then
-            local first = redis.call('ZRANGEBYSCORE', hold, '(' .. n(now), '+inf', 'WITHSCORES',
-                                     'LIMIT', 0, 1)
-            return {'BUSY', n(math.min(60000, tonumber(first[2]) - now)), {}, {}}
+            local held = redis.call('ZRANGEBYSCORE', hold, '(' .. n(now), '+inf')
+            local wait, result = redis.call('ZSCORE', hold, held[1]) - now, 'HELD'
+            for _, other in ipairs(held) do
+                if redis.call('HGET', P .. 'tx:' .. other, 'state') ~= 'pending' then
+                    result = 'BUSY'
+                    break
+                end
+            end
+            return {result, n(math.min(60000, wait)), {}, {}}
         end
         -- Holders whose lease is over give way, oldest first, and are fenced.
         local surplus = used + total + 1 - uses
@@ -95,7 +130,8 @@ if not state then
 end
 redis.call('HSET', key, 'state', 'inflight', 'poll', ARGV[3], 'challenge', id, 'nonce', nonce,
            'lease', n(now + lease), 'transaction_id', ARGV[12], 'subject', ARGV[13],
-           'template', ARGV[14], 'client', ARGV[15], 'cookie', '', 'reason', '', 'updated', n(now))
+           'template', ARGV[14], 'client', ARGV[15], 'cookie', '', 'reason', '', 'updated', n(now),
+           'request', '', 'until', '0', 'decision', '', 'decided_by', '', 'text', '')
 keep(key, life)
 redis.call('SET', P .. 'poll:' .. ARGV[3], ARGV[2], 'PX', n(life))
 return {'CLAIMED', '0', redis.call('HGETALL', key), challenge(id)}

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- commit: prefix, tx_key, fence, certificate, retention; gives result
+-- commit: prefix, tx_key, fence, certificate, retention, serial; gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -15,7 +15,8 @@ if state == 'issued' then return {'OK'} end
 if state ~= 'inflight' and state ~= 'pending' then return {'FENCED'} end
 local life = tonumber(ARGV[5])
 redis.call('HSET', key, 'state', 'issued', 'certificate', ARGV[4], 'lease', '0', 'cookie', '',
-           'updated', n(now))
+           'updated', n(now), 'issued_serial', ARGV[6])
+if ARGV[6] ~= '' then redis.call('SET', P .. 'sn:' .. ARGV[6], id, 'PX', n(life)) end
 redis.call('PEXPIRE', key, n(life))
 redis.call('PEXPIRE', P .. 'poll:' .. tx[4], n(life))
 redis.call('ZREM', P .. 'pend', id)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- pend: prefix, tx_key, fence, cookie, wait, retention; gives result
+-- pend: prefix, tx_key, fence, cookie, wait, retention, max, request (1: given), request
+-- gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -8,24 +9,33 @@ local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
 end
 local key, id = P .. 'tx:' .. ARGV[2], ARGV[2]
-local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll')
+local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll', 'until')
 local state, ch = tx[1], tx[3]
 if not state or tx[2] ~= ARGV[3] then return {'FENCED'} end
 if state ~= 'inflight' and state ~= 'pending' then return {'FENCED'} end
-local life = tonumber(ARGV[6])
+local max = tonumber(ARGV[7])
+if max > 0 and state ~= 'pending'
+    and redis.call('ZCOUNT', P .. 'pendx', '(' .. n(now), '+inf') >= max then
+    return {'FULL'}
+end
+-- The first one fixes the end.
+local ends = tonumber(tx[5] or '0')
+if ends == 0 then ends = now + tonumber(ARGV[6]) end
+local life = math.max(1, ends - now)
 redis.call('HSET', key, 'state', 'pending', 'cookie', ARGV[4], 'next', n(now + tonumber(ARGV[5])),
-           'lease', '0', 'updated', n(now))
+           'lease', '0', 'updated', n(now), 'until', n(ends))
+if ARGV[8] == '1' then redis.call('HSET', key, 'request', ARGV[9]) end
 redis.call('PEXPIRE', key, n(life))
 redis.call('PEXPIRE', P .. 'poll:' .. tx[4], n(life))
 redis.call('ZADD', P .. 'pend', redis.call('HGET', key, 'created'), id)
-redis.call('ZADD', P .. 'pendx', n(now + life), id)
+redis.call('ZADD', P .. 'pendx', n(ends), id)
 local ckey = P .. 'ch:' .. ch
 if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
     local hold = P .. 'hold:' .. ch
     keep(ckey, life)
     if redis.call('ZSCORE', hold, id) then
         -- Held without a lease, as long as the transaction is known.
-        redis.call('ZADD', hold, n(now + life), id)
+        redis.call('ZADD', hold, n(ends), id)
         redis.call('PEXPIRE', hold, redis.call('PTTL', ckey))
     end
 end

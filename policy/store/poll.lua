@@ -10,7 +10,7 @@ end
 local id = redis.call('GET', P .. 'poll:' .. ARGV[2])
 if not id then return {'NOTFOUND', '0', {}, {}, ''} end
 local key = P .. 'tx:' .. id
-local tx = redis.call('HMGET', key, 'state', 'challenge', 'nonce', 'lease', 'next')
+local tx = redis.call('HMGET', key, 'state', 'challenge', 'nonce', 'lease', 'next', 'until')
 local state = tx[1]
 if not state then return {'NOTFOUND', '0', {}, {}, ''} end
 
@@ -31,6 +31,8 @@ if ends > now then
     if tx[3] == ARGV[3] then return answer('CLAIMED', 0) end
     return answer('BUSY', ends - now)
 end
+local over = tonumber(tx[6] or '0')
+if over > 0 and over <= now then return {'NOTFOUND', '0', {}, {}, ''} end
 if after > now then return answer('PENDING', after - now) end
 local lease = tonumber(ARGV[4])
 redis.call('HINCRBY', key, 'fence', 1)

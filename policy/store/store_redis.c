@@ -51,17 +51,12 @@ static apr_status_t redis_revoke(store_t *store, const char *service, const char
                                  store_result_e *result, apr_pool_t *p)
 {
     redis_store_t *self = (redis_store_t *)store;
-    redisReply *reply;
     redis_args_t args;
-    apr_status_t rv;
 
     redis_start_args(&args, service, p);
     redis_add_text(&args, challenge_id);
-    rv = redis_run(self, REDIS_SCRIPT_REVOKE, service, &args, 1, &reply, p);
-    if (rv == APR_SUCCESS && (!reply_result(reply->element[0], result) ||
-                              (*result != STORE_OK && *result != STORE_NOCHALLENGE)))
-        rv = redis_bad_reply(self, p);
-    return rv;
+    return redis_run_word(self, REDIS_SCRIPT_REVOKE, service, &args,
+                          1u << STORE_OK | 1u << STORE_NOCHALLENGE, result, p);
 }
 
 static apr_status_t redis_sweep(store_t *store, const char *service, int max, int *removed,
@@ -273,7 +268,8 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
 #define REDIS_SLOTS                                                                         \
     .check = redis_check, .prepare = redis_prepare, .child_init = redis_child_init,         \
     .issue = redis_issue, .claim = redis_claim, .commit = redis_commit, .fail = redis_fail, \
-    .pend = redis_pend, .poll = redis_poll, .find = redis_find, .list = redis_list,         \
+    .pend = redis_pend, .poll = redis_poll, .find = redis_find,                             \
+    .find_certificate = redis_find_certificate, .decide = redis_decide, .list = redis_list, \
     .revoke = redis_revoke, .sweep = redis_sweep, .announce = redis_announce,               \
     .health = redis_health
 

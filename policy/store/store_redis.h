@@ -20,6 +20,8 @@ typedef enum {
     REDIS_SCRIPT_REVOKE,
     REDIS_SCRIPT_SWEEP,
     REDIS_SCRIPT_ANNOUNCE,
+    REDIS_SCRIPT_DECIDE,
+    REDIS_SCRIPT_LIST,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 
@@ -59,6 +61,11 @@ apr_status_t redis_command(redis_store_t *self, redisReply **preply, int argc, c
 apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *service,
                        const redis_args_t *args, unsigned min, redisReply **preply, apr_pool_t *p);
 
+/* Runs a script that gives a result word alone, one of allowed (1u << result, or'ed). */
+apr_status_t redis_run_word(redis_store_t *self, redis_script_e script, const char *service,
+                            const redis_args_t *args, unsigned allowed, store_result_e *result,
+                            apr_pool_t *p);
+
 /* The status of an answer of another shape than ours. */
 apr_status_t redis_bad_reply(const redis_store_t *self, apr_pool_t *p);
 
@@ -81,6 +88,11 @@ apr_status_t redis_poll(store_t *store, const char *service, const char *poll_ke
                         store_tx_t *tx, apr_pool_t *p);
 apr_status_t redis_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t redis_find_certificate(store_t *store, const char *service, const char *serial,
+                                    store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t redis_decide(store_t *store, const char *service, const char *tx_key,
+                          const store_decision_t *decision, apr_interval_time_t retention,
+                          store_result_e *result, apr_pool_t *p);
 apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p);
 

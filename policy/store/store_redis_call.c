@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const scripts[REDIS_SCRIPT_COUNT] = {
-    redis_script_issue,  redis_script_claim, redis_script_commit,
-    redis_script_fail,   redis_script_pend,  redis_script_poll,
-    redis_script_revoke, redis_script_sweep, redis_script_announce};
+    redis_script_issue,    redis_script_claim,  redis_script_commit, redis_script_fail,
+    redis_script_pend,     redis_script_poll,   redis_script_revoke, redis_script_sweep,
+    redis_script_announce, redis_script_decide, redis_script_list};
 
 /* Appends bytes. */
 void redis_add_bytes(redis_args_t *args, const void *data, size_t len)
@@ -126,6 +126,19 @@ apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *s
     if ((*preply)->type != REDIS_REPLY_ARRAY || (*preply)->elements < min)
         return redis_bad_reply(self, p);
     return APR_SUCCESS;
+}
+
+apr_status_t redis_run_word(redis_store_t *self, redis_script_e script, const char *service,
+                            const redis_args_t *args, unsigned allowed, store_result_e *result,
+                            apr_pool_t *p)
+{
+    redisReply *reply;
+    apr_status_t rv = redis_run(self, script, service, args, 1, &reply, p);
+
+    if (rv == APR_SUCCESS &&
+        (!reply_result(reply->element[0], result) || !(allowed & 1u << *result)))
+        rv = redis_bad_reply(self, p);
+    return rv;
 }
 
 /* Computes by which digest the server knows each script.  Error text, NULL on success. */

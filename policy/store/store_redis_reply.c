@@ -64,7 +64,10 @@ int reply_result(const redisReply *reply, store_result_e *result)
                  {"FENCED", STORE_FENCED},
                  {"REFUSED", STORE_REFUSED},
                  {"ABANDONED", STORE_REFUSED},
-                 {"NOTFOUND", STORE_NOTFOUND}};
+                 {"NOTFOUND", STORE_NOTFOUND},
+                 {"HELD", STORE_HELD},
+                 {"LIMITED", STORE_LIMITED},
+                 {"CONFLICT", STORE_CONFLICT}};
     const char *text = reply_text(reply);
     size_t i;
 
@@ -124,10 +127,31 @@ apr_time_t reply_get_time(const redisReply *hash, const char *name, int *ok)
     return time;
 }
 
+/* Whether a field is this text. */
+int reply_field_is(const redisReply *hash, const char *name, const char *text)
+{
+    const redisReply *value = field_of(hash, name);
+    const char *is = value ? reply_text(value) : NULL;
+
+    return is && strcmp(is, text) == 0;
+}
+
+/* A field's bytes, none where it is absent or empty. */
+static crypt_buf_t get_bytes(const redisReply *hash, const char *name, apr_pool_t *p)
+{
+    const redisReply *value = field_of(hash, name);
+    crypt_buf_t bytes = {NULL, 0};
+
+    if (value && value->type == REDIS_REPLY_STRING && value->len > 0) {
+        bytes.data = apr_pmemdup(p, value->str, value->len);
+        bytes.len = value->len;
+    }
+    return bytes;
+}
+
 /* Reads a transaction's hash into tx; whether it is one (an empty one is fine). */
 int reply_tx(const redisReply *hash, const char *tx_key, store_tx_t *tx, apr_pool_t *p)
 {
-    const redisReply *certificate;
     int ok = 1;
 
     if (hash->type != REDIS_REPLY_ARRAY)
@@ -149,11 +173,12 @@ int reply_tx(const redisReply *hash, const char *tx_key, store_tx_t *tx, apr_poo
     tx->challenge_id = get_text(hash, "challenge", &ok, p);
     tx->created = reply_get_time(hash, "created", &ok);
     tx->updated = reply_get_time(hash, "updated", &ok);
-    certificate = field_of(hash, "certificate");
-    if (certificate && certificate->type == REDIS_REPLY_STRING) {
-        tx->certificate.data = apr_pmemdup(p, certificate->str, certificate->len);
-        tx->certificate.len = certificate->len;
-    }
+    tx->poll_key = get_text(hash, "poll", &ok, p);
+    tx->decision = get_text(hash, "decision", &ok, p);
+    tx->decided_by = get_text(hash, "decided_by", &ok, p);
+    tx->text = get_text(hash, "text", &ok, p);
+    tx->certificate = get_bytes(hash, "certificate", p);
+    tx->request = get_bytes(hash, "request", p);
     return ok && strlen(tx->serial) == STORE_SERIAL_LEN && tx->fence > 0;
 }
 

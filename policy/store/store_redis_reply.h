@@ -23,6 +23,9 @@ int reply_result(const redisReply *reply, store_result_e *result);
 /* A time field of a hash, 0 where it is absent; *ok is cleared where it is no time. */
 apr_time_t reply_get_time(const redisReply *hash, const char *name, int *ok);
 
+/* Whether a field of a hash is this text. */
+int reply_field_is(const redisReply *hash, const char *name, const char *text);
+
 /* The hash of a transaction or challenge; an empty one leaves the record as it is. */
 int reply_tx(const redisReply *hash, const char *tx_key, store_tx_t *tx, apr_pool_t *p);
 int reply_challenge(const redisReply *hash, const char *id, store_challenge_t *ch, apr_pool_t *p);

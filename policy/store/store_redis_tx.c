@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a transaction in the Redis store: claim, commit, fail, pend, poll, find, list. */
+/* The life of a transaction in the Redis store: claim, commit, fail, pend, poll, and
+ * what people ask and decide. */
 #include "store_redis.h"
 #include <apr_strings.h>
 #include <string.h>
 
-#define LIST_PAGE 100
+#define LIST_PAGE 40 /* the largest ones fit into a reply */
+#define ENDED (1u << STORE_OK | 1u << STORE_FENCED)
 
 /* Reads what claim and poll answer: result, wait, transaction, challenge. */
 static apr_status_t read_answer(redis_store_t *self, const redisReply *reply, const char *tx_key,
@@ -31,6 +33,7 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
     redisReply *reply;
     redis_args_t args;
     apr_status_t rv;
+    int i;
 
     redis_start_args(&args, service, p);
     redis_add_text(&args, claim->tx_key);
@@ -47,22 +50,14 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
     redis_add_text(&args, claim->subject);
     redis_add_text(&args, claim->template_name);
     redis_add_text(&args, claim->client);
+    for (i = 0; i < STORE_LIMITS; i++) {
+        redis_add_text(&args, claim->limit[i].max > 0 ? claim->limit[i].name : "");
+        redis_add_number(&args, claim->limit[i].max, p);
+    }
+    redis_add_span(&args, claim->limit_window, 1, p);
     rv = redis_run(self, REDIS_SCRIPT_CLAIM, service, &args, 4, &reply, p);
     if (rv == APR_SUCCESS)
         rv = read_answer(self, reply, claim->tx_key, result, tx, p);
-    return rv;
-}
-
-/* Runs a script that ends a transaction: its answer is OK or FENCED. */
-static apr_status_t run_end(redis_store_t *self, redis_script_e script, const char *service,
-                            const redis_args_t *args, store_result_e *result, apr_pool_t *p)
-{
-    redisReply *reply;
-    apr_status_t rv = redis_run(self, script, service, args, 1, &reply, p);
-
-    if (rv == APR_SUCCESS && (!reply_result(reply->element[0], result) ||
-                              (*result != STORE_OK && *result != STORE_FENCED)))
-        rv = redis_bad_reply(self, p);
     return rv;
 }
 
@@ -78,7 +73,8 @@ apr_status_t redis_commit(store_t *store, const char *service, const char *tx_ke
     redis_add_bytes(&args, certificate->data, certificate->len);
     redis_add_span(&args, retention, 1, p);
     redis_add_text(&args, serial);
-    return run_end((redis_store_t *)store, REDIS_SCRIPT_COMMIT, service, &args, result, p);
+    return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_COMMIT, service, &args, ENDED,
+                          result, p);
 }
 
 apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
@@ -93,12 +89,14 @@ apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key,
     redis_add_text(&args, blame == STORE_BLAME_DEVICE ? "1" : "0");
     redis_add_text(&args, reason);
     redis_add_span(&args, retention, 1, p);
-    return run_end((redis_store_t *)store, REDIS_SCRIPT_FAIL, service, &args, result, p);
+    return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_FAIL, service, &args, ENDED, result,
+                          p);
 }
 
 apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
 {
+    const crypt_buf_t *request = pend->request;
     redis_args_t args;
 
     redis_start_args(&args, service, p);
@@ -107,7 +105,12 @@ apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key,
     redis_add_text(&args, pend->cookie);
     redis_add_span(&args, pend->wait, 0, p);
     redis_add_span(&args, pend->retention, 1, p);
-    return run_end((redis_store_t *)store, REDIS_SCRIPT_PEND, service, &args, result, p);
+    redis_add_number(&args, pend->max, p);
+    redis_add_text(&args, request && request->data ? "1" : "0");
+    redis_add_bytes(&args, request && request->data ? (const char *)request->data : "",
+                    request && request->data ? request->len : 0);
+    return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_PEND, service, &args,
+                          ENDED | 1u << STORE_FULL, result, p);
 }
 
 apr_status_t redis_poll(store_t *store, const char *service, const char *poll_key,
@@ -136,22 +139,21 @@ apr_status_t redis_poll(store_t *store, const char *service, const char *poll_ke
     return rv;
 }
 
-/* Reads a transaction by its key; tx->state is "" where there is none. */
+/* Reads a transaction by its key; tx->state is "" where there is none, *preply what was read. */
 static apr_status_t get_tx(redis_store_t *self, const char *service, const char *tx_key,
-                           store_tx_t *tx, apr_pool_t *p)
+                           store_tx_t *tx, redisReply **preply, apr_pool_t *p)
 {
     const char *argv[2] = {"HGETALL", NULL};
-    redisReply *reply;
+    apr_time_t next, now = apr_time_now();
     apr_status_t rv;
+    int ok = 1;
 
     argv[1] = redis_key(service, apr_pstrcat(p, "tx:", tx_key, NULL), p);
-    rv = redis_command(self, &reply, 2, argv, NULL, p);
-    if (rv == APR_SUCCESS && !reply_tx(reply, tx_key, tx, p))
+    rv = redis_command(self, preply, 2, argv, NULL, p);
+    if (rv == APR_SUCCESS && !reply_tx(*preply, tx_key, tx, p))
         rv = redis_bad_reply(self, p);
     if (rv == APR_SUCCESS && strcmp(tx->state, "pending") == 0) {
-        int ok = 1;
-        apr_time_t next = reply_get_time(reply, "next", &ok), now = apr_time_now();
-
+        next = reply_get_time(*preply, "next", &ok);
         tx->wait = next > now ? next - now : 0;
     }
     return rv;
@@ -160,56 +162,96 @@ static apr_status_t get_tx(redis_store_t *self, const char *service, const char 
 apr_status_t redis_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
-    apr_status_t rv = get_tx((redis_store_t *)store, service, tx_key, tx, p);
+    redisReply *reply;
+    apr_status_t rv = get_tx((redis_store_t *)store, service, tx_key, tx, &reply, p);
 
     if (rv == APR_SUCCESS)
         *result = *tx->state ? STORE_OK : STORE_NOTFOUND;
     return rv;
 }
 
-/* An empty transaction. */
-static store_tx_t *make_tx(apr_pool_t *p)
+apr_status_t redis_find_certificate(store_t *store, const char *service, const char *serial,
+                                    store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
-    store_tx_t *tx = apr_palloc(p, sizeof(*tx));
+    redis_store_t *self = (redis_store_t *)store;
+    const char *argv[2] = {"GET", NULL};
+    const char *tx_key;
+    redisReply *reply;
+    apr_status_t rv;
 
-    store_clear_tx(tx);
-    return tx;
+    argv[1] = redis_key(service, apr_pstrcat(p, "sn:", serial, NULL), p);
+    rv = redis_command(self, &reply, 2, argv, NULL, p);
+    if (rv != APR_SUCCESS || reply->type == REDIS_REPLY_NIL)
+        return rv;
+    tx_key = reply_text(reply);
+    if (!tx_key)
+        return redis_bad_reply(self, p);
+    rv = get_tx(self, service, tx_key, tx, &reply, p);
+    if (rv == APR_SUCCESS && reply_field_is(reply, "issued_serial", serial) &&
+        strcmp(tx->state, "issued") == 0)
+        *result = STORE_OK;
+    else
+        store_clear_tx(tx);
+    return rv;
+}
+
+apr_status_t redis_decide(store_t *store, const char *service, const char *tx_key,
+                          const store_decision_t *decision, apr_interval_time_t retention,
+                          store_result_e *result, apr_pool_t *p)
+{
+    redis_args_t args;
+
+    redis_start_args(&args, service, p);
+    redis_add_text(&args, tx_key);
+    redis_add_text(&args, decision->approve ? "approved" : "denied");
+    redis_add_text(&args, decision->by);
+    redis_add_text(&args, decision->text);
+    redis_add_span(&args, retention, 1, p);
+    return redis_run_word(
+        (redis_store_t *)store, REDIS_SCRIPT_DECIDE, service, &args,
+        1u << STORE_OK | 1u << STORE_BUSY | 1u << STORE_CONFLICT | 1u << STORE_NOTFOUND, result, p);
+}
+
+/* Appends what the list script gave of a page; *seen: how many entries its index has there. */
+static apr_status_t read_page(redis_store_t *self, const redisReply *reply, int max,
+                              apr_array_header_t *txs, apr_int64_t *seen, apr_pool_t *p)
+{
+    const char *tx_key;
+    store_tx_t *tx;
+    size_t i;
+
+    if (!reply_number(reply->element[0], seen) || reply->elements % 3 != 1)
+        return redis_bad_reply(self, p);
+    for (i = 1; i < (size_t)reply->elements && txs->nelts < max; i += 3) {
+        tx = apr_palloc(p, sizeof(*tx));
+        store_clear_tx(tx);
+        tx_key = reply_text(reply->element[i]);
+        if (!tx_key || !reply_time(reply->element[i + 1], &tx->wait) ||
+            !reply_tx(reply->element[i + 2], tx_key, tx, p))
+            return redis_bad_reply(self, p);
+        APR_ARRAY_PUSH(txs, store_tx_t *) = tx;
+    }
+    return APR_SUCCESS;
 }
 
 apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p)
 {
     redis_store_t *self = (redis_store_t *)store;
-    const char *argv[4] = {"ZRANGE", NULL, NULL, NULL};
+    apr_status_t rv = APR_SUCCESS;
+    apr_int64_t seen = LIST_PAGE;
+    redis_args_t args;
     redisReply *reply;
-    const char *tx_key;
-    store_tx_t *tx;
-    apr_status_t rv;
-    int from = 0, more = 1;
-    size_t i;
+    int from;
 
-    argv[1] = redis_key(service, "pend", p);
-    while (more && (*ptxs)->nelts < max) {
-        argv[2] = apr_itoa(p, from);
-        argv[3] = apr_itoa(p, from + LIST_PAGE - 1);
-        rv = redis_command(self, &reply, 4, argv, NULL, p);
-        if (rv != APR_SUCCESS)
-            return rv;
-        if (reply->type != REDIS_REPLY_ARRAY)
-            return redis_bad_reply(self, p);
-        more = reply->elements == LIST_PAGE;
-        from += LIST_PAGE;
-        for (i = 0; i < (size_t)reply->elements && (*ptxs)->nelts < max; i++) {
-            tx_key = reply_text(reply->element[i]);
-            if (!tx_key)
-                return redis_bad_reply(self, p);
-            tx = make_tx(p);
-            rv = get_tx(self, service, tx_key, tx, p);
-            if (rv != APR_SUCCESS)
-                return rv;
-            if (strcmp(tx->state, "pending") == 0)
-                APR_ARRAY_PUSH(*ptxs, store_tx_t *) = tx;
-        }
+    for (from = 0; rv == APR_SUCCESS && seen == LIST_PAGE && (*ptxs)->nelts < max;
+         from += LIST_PAGE) {
+        redis_start_args(&args, service, p);
+        redis_add_number(&args, from, p);
+        redis_add_number(&args, from + LIST_PAGE - 1, p);
+        rv = redis_run(self, REDIS_SCRIPT_LIST, service, &args, 1, &reply, p);
+        if (rv == APR_SUCCESS)
+            rv = read_page(self, reply, max, *ptxs, &seen, p);
     }
-    return APR_SUCCESS;
+    return rv;
 }

@@ -4,7 +4,7 @@
  *
  * Every slot is one transaction on one connection.  The clock is the host's.  What the tables and
  * statements are: store_sqlite_db.c, store_sqlite_sql.h; the life of a transaction:
- * store_sqlite_tx.c.
+ * store_sqlite_tx.c; what people ask and decide: store_sqlite_find.c.
  */
 #include "store_sqlite.h"
 #include <apr_strings.h>
@@ -111,42 +111,6 @@ static apr_status_t sqlite_issue(store_t *store, const char *service, store_chal
     else
         insert_challenge(&c, ch);
     *outstanding = (int)count_open(&c);
-    return sqlite_call_end(&c);
-}
-
-static apr_status_t sqlite_find(store_t *store, const char *service, const char *tx_key,
-                                store_result_e *result, store_tx_t *tx, apr_pool_t *p)
-{
-    sqlite_tx_row_t row;
-    sqlite_call_t c;
-    apr_status_t rv = sqlite_call_begin(&c, store, service, 0, p);
-
-    if (rv != APR_SUCCESS)
-        return rv;
-    if (sqlite_get_tx(&c, tx_key, &row)) {
-        *tx = row.tx;
-        *result = STORE_OK;
-    }
-    return sqlite_call_end(&c);
-}
-
-static apr_status_t sqlite_list(store_t *store, const char *service, int max,
-                                apr_array_header_t **ptxs, apr_pool_t *p)
-{
-    sqlite_tx_row_t *row;
-    sqlite_call_t c;
-    int more;
-    apr_status_t rv = sqlite_call_begin(&c, store, service, 0, p);
-
-    if (rv != APR_SUCCESS)
-        return rv;
-    for (more = db_query(c.db, SQL_TX_LIST, "tii", service, c.now, (apr_int64_t)max); more == 1;
-         more = db_next(c.db, SQL_TX_LIST)) {
-        row = apr_palloc(p, sizeof(*row));
-        sqlite_read_tx(&c, SQL_TX_LIST, row);
-        row->tx.wait = sqlite_from_ms(sqlite_later(0, row->next - c.now));
-        APR_ARRAY_PUSH(*ptxs, store_tx_t *) = &row->tx;
-    }
     return sqlite_call_end(&c);
 }
 
@@ -314,7 +278,9 @@ const store_provider_t store_sqlite = {.name = "sqlite",
                                        .pend = sqlite_pend,
                                        .poll = sqlite_poll,
                                        .find = sqlite_find,
+                                       .find_certificate = sqlite_find_certificate,
                                        .list = sqlite_list,
+                                       .decide = sqlite_decide,
                                        .revoke = sqlite_revoke,
                                        .sweep = sqlite_sweep,
                                        .announce = sqlite_announce,

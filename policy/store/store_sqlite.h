@@ -25,7 +25,7 @@ typedef struct sqlite_call_t {
 /* A row of tx. */
 typedef struct sqlite_tx_row_t {
     store_tx_t tx;
-    apr_int64_t lease, next;
+    apr_int64_t lease, next, pend_until;
     const char *nonce;
 } sqlite_tx_row_t;
 
@@ -71,5 +71,14 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
 apr_status_t sqlite_poll(store_t *store, const char *service, const char *poll_key,
                          const char *nonce, apr_interval_time_t lease, store_result_e *result,
                          store_tx_t *tx, apr_pool_t *p);
+apr_status_t sqlite_find(store_t *store, const char *service, const char *tx_key,
+                         store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t sqlite_find_certificate(store_t *store, const char *service, const char *serial,
+                                     store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t sqlite_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
+                         apr_pool_t *p);
+apr_status_t sqlite_decide(store_t *store, const char *service, const char *tx_key,
+                           const store_decision_t *decision, apr_interval_time_t retention,
+                           store_result_e *result, apr_pool_t *p);
 
 #endif /* STORE_SQLITE_H */

@@ -2,6 +2,7 @@
 /* Connections, schema and transactions of the SQLite store; see store_sqlite_db.h. */
 #include "store_sqlite_db.h"
 #include "store.h"
+#include "store_sqlite_schema.h"
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,50 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
-
 static const char *const sql_texts[SQL_COUNT] = {
 #define SQL(name, text) text,
 #include "store_sqlite_sql.h"
 #undef SQL
 };
-
-static const char schema[] =
-    "CREATE TABLE challenge(service TEXT NOT NULL, id TEXT NOT NULL, issued INTEGER NOT NULL,"
-    " expires INTEGER NOT NULL, keep INTEGER NOT NULL, lifetime INTEGER NOT NULL,"
-    " uses INTEGER NOT NULL, used INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    " bad INTEGER NOT NULL, caller TEXT NOT NULL, template TEXT NOT NULL, bound TEXT NOT NULL,"
-    " open INTEGER NOT NULL);"
-    "CREATE UNIQUE INDEX challenge_id ON challenge(service, id);"
-    "CREATE INDEX challenge_keep ON challenge(service, keep);"
-    "CREATE INDEX challenge_open ON challenge(service, expires) WHERE open=1;"
-    "CREATE TABLE open_count(service TEXT PRIMARY KEY, open INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TRIGGER challenge_made AFTER INSERT ON challenge WHEN NEW.open=1 BEGIN"
-    " INSERT OR IGNORE INTO open_count VALUES(NEW.service, 0);"
-    " UPDATE open_count SET open=open+1 WHERE service=NEW.service; END;"
-    "CREATE TRIGGER challenge_closed AFTER UPDATE OF open ON challenge"
-    " WHEN OLD.open=1 AND NEW.open=0 BEGIN"
-    " UPDATE open_count SET open=open-1 WHERE service=NEW.service; END;"
-    "CREATE TRIGGER challenge_removed AFTER DELETE ON challenge WHEN OLD.open=1 BEGIN"
-    " UPDATE open_count SET open=open-1 WHERE service=OLD.service; END;"
-    "CREATE TABLE tx(service TEXT NOT NULL, tx_key TEXT NOT NULL, poll_key TEXT NOT NULL,"
-    " csr TEXT NOT NULL, challenge TEXT NOT NULL, holds INTEGER NOT NULL, state TEXT NOT NULL,"
-    " nonce TEXT NOT NULL, lease INTEGER NOT NULL, fence INTEGER NOT NULL, serial TEXT NOT NULL,"
-    " not_before INTEGER NOT NULL, certificate BLOB, cookie TEXT NOT NULL DEFAULT '',"
-    " reason TEXT NOT NULL DEFAULT '', next INTEGER NOT NULL DEFAULT 0,"
-    " transaction_id TEXT NOT NULL, subject TEXT NOT NULL, template TEXT NOT NULL,"
-    " client TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,"
-    " claimed INTEGER NOT NULL, keep INTEGER NOT NULL);"
-    "CREATE UNIQUE INDEX tx_key ON tx(service, tx_key);"
-    "CREATE INDEX tx_poll ON tx(service, poll_key);"
-    "CREATE INDEX tx_keep ON tx(service, keep);"
-    "CREATE INDEX tx_holders ON tx(service, challenge) WHERE holds=1;"
-    "CREATE INDEX tx_pending ON tx(service, created) WHERE state='pending';"
-    "CREATE TABLE host(service TEXT NOT NULL, host TEXT NOT NULL, secret TEXT NOT NULL,"
-    " ca TEXT NOT NULL, templates TEXT NOT NULL, seen INTEGER NOT NULL,"
-    " PRIMARY KEY(service, host)) WITHOUT ROWID;"
-    "CREATE TABLE health(id INTEGER PRIMARY KEY, seen INTEGER NOT NULL);"
-    "PRAGMA user_version=1;";
 
 /* The status that says the same as an SQLite result code. */
 static apr_status_t status_of(int code)
@@ -180,7 +142,7 @@ static int set_wal(db_t *db)
     return done;
 }
 
-/* Makes the schema in an empty file, or checks the version of the one that is there.  Error text,
+/* Makes the tables in an empty file, or brings those of an older version up to date.  Error text,
  * NULL if fine. */
 static const char *set_schema(db_t *db, const char *file, apr_pool_t *p)
 {
@@ -192,12 +154,14 @@ static const char *set_schema(db_t *db, const char *file, apr_pool_t *p)
     version = get_number(db, "PRAGMA user_version");
     if (version == 0 && get_number(db, "SELECT count(*) FROM sqlite_master") > 0)
         error = apr_psprintf(p, "%s is an SQLite file of another program", file);
-    else if (version != 0 && version != SCHEMA_VERSION)
+    else if (version < 0 || version > SCHEMA_VERSION)
         error = apr_psprintf(p, "%s has schema version %d, this program knows %d; move it away",
                              file, version, SCHEMA_VERSION);
-    else if (version == 0 && sqlite3_exec(db->handle, schema, NULL, NULL, NULL) != SQLITE_OK)
-        error =
-            apr_psprintf(p, "cannot make the tables in %s: %s", file, sqlite3_errmsg(db->handle));
+    for (; !error && version < SCHEMA_VERSION; version++) {
+        if (sqlite3_exec(db->handle, schema_steps[version], NULL, NULL, NULL) != SQLITE_OK)
+            error = apr_psprintf(p, "cannot make the tables in %s: %s", file,
+                                 sqlite3_errmsg(db->handle));
+    }
     if (sqlite3_exec(db->handle, error ? "ROLLBACK" : "COMMIT", NULL, NULL, NULL) != SQLITE_OK &&
         !error)
         error = apr_psprintf(p, "cannot write %s: %s", file, sqlite3_errmsg(db->handle));
@@ -418,6 +382,18 @@ const char *db_text(db_t *db, sql_e statement, int column, apr_pool_t *p)
     const char *text = (const char *)sqlite3_column_text(db->statements[statement], column);
 
     return text ? apr_pstrdup(p, text) : "";
+}
+
+crypt_buf_t db_blob(db_t *db, sql_e statement, int column, apr_pool_t *p)
+{
+    const void *data = sqlite3_column_blob(db->statements[statement], column);
+    crypt_buf_t blob = {NULL, 0};
+
+    if (data) {
+        blob.len = sqlite3_column_bytes(db->statements[statement], column);
+        blob.data = apr_pmemdup(p, data, blob.len);
+    }
+    return blob;
 }
 
 apr_int64_t db_integer(db_t *db, sql_e statement, int column)

@@ -9,6 +9,7 @@
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
 
+#include "../../common/crypt.h"
 #include <apr_pools.h>
 #include <apr_thread_mutex.h>
 #include <apr_time.h>
@@ -70,8 +71,9 @@ int db_next(db_t *db, sql_e statement);
 /* Ends reading a statement before its last row. */
 void db_reset(db_t *db, sql_e statement);
 
-/* Columns of the current row; texts are copied into p, "" for NULL. */
+/* Columns of the current row; texts and blobs are copied into p, "" and none for NULL. */
 const char *db_text(db_t *db, sql_e statement, int column, apr_pool_t *p);
+crypt_buf_t db_blob(db_t *db, sql_e statement, int column, apr_pool_t *p);
 apr_int64_t db_integer(db_t *db, sql_e statement, int column);
 
 /* Rows that the last statement changed. */

@@ -50,8 +50,6 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
 {
     db_t *db = c->db;
     store_tx_t *tx = &row->tx;
-    sqlite3_stmt *s = db->statements[statement];
-    const void *certificate;
 
     memset(row, 0, sizeof(*row));
     store_clear_tx(tx);
@@ -60,11 +58,7 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
     tx->fence = db_integer(db, statement, 2);
     tx->serial = db_text(db, statement, 3, c->p);
     tx->not_before = sqlite_from_ms(db_integer(db, statement, 4));
-    certificate = sqlite3_column_blob(s, 5);
-    if (certificate) {
-        tx->certificate.len = sqlite3_column_bytes(s, 5);
-        tx->certificate.data = apr_pmemdup(c->p, certificate, tx->certificate.len);
-    }
+    tx->certificate = db_blob(db, statement, 5, c->p);
     tx->cookie = db_text(db, statement, 6, c->p);
     tx->reason = db_text(db, statement, 7, c->p);
     tx->transaction_id = db_text(db, statement, 8, c->p);
@@ -78,6 +72,12 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
     row->lease = db_integer(db, statement, 16);
     row->nonce = db_text(db, statement, 17, c->p);
     row->next = db_integer(db, statement, 18);
+    tx->poll_key = db_text(db, statement, 19, c->p);
+    tx->request = db_blob(db, statement, 20, c->p);
+    tx->decision = db_text(db, statement, 21, c->p);
+    tx->decided_by = db_text(db, statement, 22, c->p);
+    tx->text = db_text(db, statement, 23, c->p);
+    row->pend_until = db_integer(db, statement, 24);
 }
 
 /* Finds a transaction by its key: whether there is one. */
@@ -117,10 +117,10 @@ int sqlite_get_challenge(sqlite_call_t *c, const char *id, sqlite_challenge_row_
 /* Removes up to max expired rows of each table; how many. */
 int sqlite_remove_expired(sqlite_call_t *c, apr_int64_t max)
 {
-    static const sql_e sweeps[] = {SQL_CHALLENGE_SWEEP, SQL_TX_SWEEP};
+    static const sql_e sweeps[] = {SQL_CHALLENGE_SWEEP, SQL_TX_SWEEP, SQL_COUNTER_SWEEP};
     int removed = 0, i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
         if (db_query(c->db, sweeps[i], "tii", c->service, c->now, max - removed) == 0)
             removed += db_changes(c->db);
     }

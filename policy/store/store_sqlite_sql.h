@@ -39,17 +39,24 @@ SQL(CHALLENGE_SWEEP,
     "DELETE FROM challenge WHERE rowid IN"
     " (SELECT rowid FROM challenge WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")
 
-#define TX_COLUMNS                                                                                \
-    "SELECT tx_key, state, fence, serial, not_before, certificate, cookie, reason,"               \
+#define TX_SELECT(certificate, request)                                                           \
+    "SELECT tx_key, state, fence, serial, not_before, " certificate ", cookie, reason,"           \
     " transaction_id, subject, template, client, csr, challenge, created, updated, lease, nonce," \
-    " next FROM tx "
+    " next, poll_key, " request ", decision, decided_by, decision_text, pend_until FROM tx "
+#define TX_COLUMNS TX_SELECT("certificate", "request")
+#define TX_BRIEF TX_SELECT("NULL", "NULL")
 
 SQL(TX_GET, TX_COLUMNS "WHERE service=?1 AND tx_key=?2 AND keep>?3")
 SQL(TX_POLL, TX_COLUMNS "INDEXED BY tx_poll WHERE service=?1 AND poll_key=?2 AND keep>?3 ORDER BY "
                         "claimed DESC, rowid DESC"
                         " LIMIT 1")
-SQL(TX_LIST, TX_COLUMNS "INDEXED BY tx_pending WHERE service=?1 AND state='pending' AND keep>?2 "
-                        "ORDER BY created, rowid LIMIT ?3")
+SQL(TX_SERIAL, TX_COLUMNS "INDEXED BY tx_serial WHERE service=?1 AND cert_serial=?2 AND"
+                          " cert_serial<>'' AND state='issued' AND keep>?3 ORDER BY rowid DESC"
+                          " LIMIT 1")
+SQL(TX_WAITING, "SELECT count(*) FROM (SELECT 1 FROM tx INDEXED BY tx_waiting WHERE service=?1"
+                " AND state='pending' AND keep>?2 LIMIT ?3)")
+SQL(TX_LIST, TX_BRIEF "INDEXED BY tx_pending WHERE service=?1 AND state='pending' AND keep>?2 "
+                      "ORDER BY created, rowid LIMIT ?3")
 SQL(TX_INSERT,
     "INSERT OR REPLACE INTO tx(service, tx_key, poll_key, csr, challenge, holds, state, nonce,"
     " lease, fence, serial, not_before, transaction_id, subject, template, client, created,"
@@ -59,15 +66,22 @@ SQL(TX_INSERT,
 SQL(TX_AGAIN,
     "UPDATE tx SET poll_key=?3, challenge=?4, holds=?5, state='inflight', nonce=?6, lease=?7,"
     " fence=fence+1, transaction_id=?8, subject=?9, template=?10, client=?11, cookie='',"
-    " reason='', updated=?12, claimed=?12, keep=max(keep, ?13) WHERE service=?1 AND tx_key=?2")
-SQL(TX_ISSUED,
-    "UPDATE tx SET state='issued', certificate=?3, lease=0, holds=0, cookie='', updated=?4, keep=?5"
-    " WHERE service=?1 AND tx_key=?2")
+    " reason='', updated=?12, claimed=?12, keep=max(keep, ?13), request=NULL, decision='',"
+    " decided_by='', decision_text='', pend_until=0 WHERE service=?1 AND tx_key=?2")
+SQL(TX_ISSUED, "UPDATE tx SET state='issued', certificate=?3, lease=0, holds=0, cookie='', "
+               "updated=?4, keep=?5,"
+               " cert_serial=?6 WHERE service=?1 AND tx_key=?2")
 SQL(TX_FAILED,
     "UPDATE tx SET state='failed', reason=?3, lease=0, holds=0, cookie='', updated=?4, keep=?5"
     " WHERE service=?1 AND tx_key=?2")
-SQL(TX_PENDING, "UPDATE tx SET state='pending', cookie=?3, next=?4, lease=0, updated=?5, keep=?6"
-                " WHERE service=?1 AND tx_key=?2")
+SQL(TX_PENDING, "UPDATE tx SET state='pending', cookie=?3, next=?4, lease=0, updated=?5, keep=?6,"
+                " pend_until=?6, request=coalesce(?7, request) WHERE service=?1 AND tx_key=?2")
+SQL(TX_APPROVED, "UPDATE tx SET decision='approved', decided_by=?3, decision_text=?4, next=?5,"
+                 " updated=?5, keep=max(keep, ?6), pend_until=max(pend_until, ?6)"
+                 " WHERE service=?1 AND tx_key=?2")
+SQL(TX_DENIED, "UPDATE tx SET state='failed', reason='denied', decision='denied', decided_by=?3,"
+               " decision_text=?4, updated=?5, keep=?6, lease=0, holds=0, cookie='',"
+               " fence=fence+1 WHERE service=?1 AND tx_key=?2")
 SQL(TX_TAKE, "UPDATE tx SET nonce=?3, lease=?4, fence=fence+1, updated=?5, keep=max(keep, ?6)"
              " WHERE service=?1 AND tx_key=?2")
 SQL(TX_EVICT, "UPDATE tx SET holds=0, lease=0, fence=fence+1 WHERE service=?1 AND tx_key=?2")
@@ -76,6 +90,16 @@ SQL(TX_HOLDERS,
     " AND holds=1 AND tx_key<>?3 AND keep>?4 ORDER BY lease")
 SQL(TX_SWEEP, "DELETE FROM tx WHERE rowid IN"
               " (SELECT rowid FROM tx WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")
+
+SQL(COUNTER_GET,
+    "SELECT count, ends FROM counter WHERE service=?1 AND name=?2 AND ends>?3 AND count>=?4")
+SQL(COUNTER_ADD,
+    "INSERT INTO counter(service, name, count, ends) VALUES(?1, ?2, 1, ?4)"
+    " ON CONFLICT(service, name) DO UPDATE SET count=CASE WHEN ends>?3 THEN count+1 ELSE 1 END,"
+    " ends=CASE WHEN ends>?3 THEN ends ELSE ?4 END")
+SQL(COUNTER_SWEEP,
+    "DELETE FROM counter WHERE rowid IN"
+    " (SELECT rowid FROM counter WHERE service=?1 AND ends<=?2 ORDER BY ends LIMIT ?3)")
 
 SQL(HOST_PUT, "INSERT OR REPLACE INTO host(service, host, secret, ca, templates, seen)"
               " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")

@@ -46,6 +46,8 @@ static int claim_known(sqlite_call_t *c, const store_claim_t *claim, sqlite_tx_r
         *result = STORE_PENDING;
         tx->wait = sqlite_from_ms(sqlite_later(0, sqlite_later(row->next, row->lease) - c->now));
     }
+    else if (strcmp(tx->decision, "denied") == 0)
+        *result = STORE_REFUSED;
     else if (strcmp(tx->state, "inflight") != 0 || row->lease <= c->now)
         return 0;
     else if (strcmp(row->nonce, claim->nonce) == 0) {
@@ -59,23 +61,65 @@ static int claim_known(sqlite_call_t *c, const store_claim_t *claim, sqlite_tx_r
     return 1;
 }
 
+/* Whether the claim has a limit i. */
+static int limit_is_used(const store_claim_t *claim, int i)
+{
+    return claim->limit[i].max > 0 && claim->limit[i].name && *claim->limit[i].name;
+}
+
+/* Whether a limit of the claim is reached; *wait is when the last of these ends. */
+static int is_limited(sqlite_call_t *c, const store_claim_t *claim, apr_interval_time_t *wait)
+{
+    int i, limited = 0;
+
+    for (i = 0; i < STORE_LIMITS; i++) {
+        if (limit_is_used(claim, i) &&
+            db_query(c->db, SQL_COUNTER_GET, "ttii", c->service, claim->limit[i].name, c->now,
+                     (apr_int64_t)claim->limit[i].max) == 1) {
+            limited = 1;
+            *wait =
+                sqlite_later(*wait, sqlite_from_ms(db_integer(c->db, SQL_COUNTER_GET, 1) - c->now));
+            db_reset(c->db, SQL_COUNTER_GET);
+        }
+    }
+    return limited;
+}
+
+/* Counts a challenge that is no good in every limit of the claim. */
+static void count_failure(sqlite_call_t *c, const store_claim_t *claim)
+{
+    int i;
+
+    for (i = 0; i < STORE_LIMITS; i++) {
+        if (limit_is_used(claim, i))
+            db_query(c->db, SQL_COUNTER_ADD, "ttii", c->service, claim->limit[i].name, c->now,
+                     c->now + sqlite_to_ms(claim->limit_window));
+    }
+}
+
 /*
- * Makes room for one more use: whether the living holders leave one; otherwise *wait is set.
- * Holders whose lease is over lose their hold, oldest first, as many as needed; that fences them.
+ * Makes room for one more use: 1; or 0 with *wait and *result set where the living holders leave
+ * none.  Holders whose lease is over lose their hold, oldest first, as many as needed; that fences
+ * them.
  */
 static int make_room(sqlite_call_t *c, const sqlite_challenge_row_t *ch, const char *tx_key,
-                     apr_interval_time_t *wait)
+                     store_result_e *result, apr_interval_time_t *wait)
 {
     apr_array_header_t *dead = apr_array_make(c->p, 2, sizeof(const char *));
     apr_int64_t live = 0, soonest = PENDING_HOLDER_MS, lease;
-    int row, i;
+    int row, i, waits;
+
+    *result = STORE_HELD;
 
     for (row =
              db_query(c->db, SQL_TX_HOLDERS, "ttti", c->service, ch->challenge.id, tx_key, c->now);
          row == 1; row = db_next(c->db, SQL_TX_HOLDERS)) {
         lease = db_integer(c->db, SQL_TX_HOLDERS, 2);
-        if (lease > c->now || strcmp(db_text(c->db, SQL_TX_HOLDERS, 1, c->p), "pending") == 0) {
+        waits = strcmp(db_text(c->db, SQL_TX_HOLDERS, 1, c->p), "pending") == 0;
+        if (lease > c->now || waits) {
             live++;
+            if (!waits)
+                *result = STORE_BUSY;
             if (lease > c->now && lease - c->now < soonest)
                 soonest = lease - c->now;
         }
@@ -109,10 +153,9 @@ static int claim_challenge(sqlite_call_t *c, const store_claim_t *claim, sqlite_
         *result = STORE_MISMATCH;
     else if (ch->challenge.uses > 0 && ch->used >= ch->challenge.uses)
         *result = STORE_USED;
-    else if (ch->challenge.uses > 0 && !make_room(c, ch, claim->tx_key, wait))
-        *result = STORE_BUSY;
     else
-        return 1;
+        return ch->challenge.uses == 0 || make_room(c, ch, claim->tx_key, result, wait);
+    count_failure(c, claim);
     return 0;
 }
 
@@ -158,7 +201,9 @@ apr_status_t sqlite_claim(store_t *store, const char *service, const store_claim
         *tx = row.tx;
         return sqlite_call_end(&c);
     }
-    if (!needs || claim_challenge(&c, claim, &ch, result, &tx->wait)) {
+    if (!known && needs && is_limited(&c, claim, &tx->wait))
+        *result = STORE_LIMITED;
+    else if (!needs || claim_challenge(&c, claim, &ch, result, &tx->wait)) {
         write_claim(&c, claim, needs ? &ch : NULL, known, &row);
         if (c.db->error == SQLITE_OK)
             *tx = row.tx;
@@ -200,11 +245,10 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
 
     if (rv != APR_SUCCESS)
         return rv;
-    (void)serial;
     keep = c.now + sqlite_to_ms(retention);
     if (may_end(&c, tx_key, fence, "issued", &row, result)) {
-        db_query(c.db, SQL_TX_ISSUED, "ttbii", service, tx_key, (const void *)certificate->data,
-                 (int)certificate->len, c.now, keep);
+        db_query(c.db, SQL_TX_ISSUED, "ttbiit", service, tx_key, (const void *)certificate->data,
+                 (int)certificate->len, c.now, keep, serial);
         if (*row.tx.challenge_id)
             db_query(c.db, SQL_CHALLENGE_USE, "tti", service, row.tx.challenge_id, keep);
     }
@@ -231,9 +275,27 @@ apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key
     return sqlite_call_end(&c);
 }
 
+/* Whether one more transaction may wait; *result is FULL otherwise. */
+static int may_wait(sqlite_call_t *c, const sqlite_tx_row_t *row, int max, store_result_e *result)
+{
+    apr_int64_t waiting = 0;
+
+    if (max == 0 || strcmp(row->tx.state, "pending") == 0)
+        return 1;
+    if (db_query(c->db, SQL_TX_WAITING, "tii", c->service, c->now, (apr_int64_t)max) == 1) {
+        waiting = db_integer(c->db, SQL_TX_WAITING, 0);
+        db_reset(c->db, SQL_TX_WAITING);
+    }
+    if (waiting < max)
+        return 1;
+    *result = STORE_FULL;
+    return 0;
+}
+
 apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                          const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
 {
+    const crypt_buf_t *request = pend->request;
     sqlite_tx_row_t row;
     sqlite_call_t c;
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
@@ -241,10 +303,12 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
 
     if (rv != APR_SUCCESS)
         return rv;
-    keep = c.now + sqlite_to_ms(pend->retention);
-    if (may_end(&c, tx_key, fence, "pending", &row, result)) {
-        db_query(c.db, SQL_TX_PENDING, "tttiii", service, tx_key, pend->cookie,
-                 c.now + (pend->wait > 0 ? sqlite_to_ms(pend->wait) : 0), c.now, keep);
+    if (may_end(&c, tx_key, fence, "pending", &row, result) &&
+        may_wait(&c, &row, pend->max, result)) {
+        keep = row.pend_until ? row.pend_until : c.now + sqlite_to_ms(pend->retention);
+        db_query(c.db, SQL_TX_PENDING, "tttiiib", service, tx_key, pend->cookie,
+                 c.now + (pend->wait > 0 ? sqlite_to_ms(pend->wait) : 0), c.now, keep,
+                 (const void *)(request ? request->data : NULL), request ? (int)request->len : 0);
         if (*row.tx.challenge_id)
             db_query(c.db, SQL_CHALLENGE_KEEP, "tti", service, row.tx.challenge_id, keep);
     }
@@ -261,6 +325,10 @@ static void poll_pending(sqlite_call_t *c, sqlite_tx_row_t *row, const char *non
     if (row->lease > c->now && !mine) {
         *result = STORE_BUSY;
         row->tx.wait = sqlite_from_ms(row->lease - c->now);
+    }
+    else if (row->lease <= c->now && row->pend_until && row->pend_until <= c->now) {
+        *result = STORE_NOTFOUND;
+        store_clear_tx(&row->tx);
     }
     else if (row->lease <= c->now && row->next > c->now) {
         *result = STORE_PENDING;

@@ -107,15 +107,21 @@ crypt_buf_t calls_certificate(int t)
     return cert;
 }
 
-store_result_e calls_commit(int t, apr_int64_t fence)
+store_result_e calls_commit_serial(int t, apr_int64_t fence, const char *serial,
+                                   apr_interval_time_t retention)
 {
     crypt_buf_t cert = calls_certificate(t);
     store_result_e result;
 
-    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert, "",
-                                  KEEP, &result, calls.p),
+    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert,
+                                  serial, retention, &result, calls.p),
                      APR_SUCCESS);
     return result;
+}
+
+store_result_e calls_commit(int t, apr_int64_t fence)
+{
+    return calls_commit_serial(t, fence, "", KEEP);
 }
 
 store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame)
@@ -173,6 +179,27 @@ store_result_e calls_find(int t)
     ck_assert_int_eq(
         store_find(calls.store, calls.service, calls_id(1000 + t), &result, &calls.tx, calls.p),
         APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_find_certificate(const char *serial)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(
+        store_find_certificate(calls.store, calls.service, serial, &result, &calls.tx, calls.p),
+        APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_decide(int t, int approve, apr_interval_time_t retention)
+{
+    store_decision_t decision = {approve, "admin@example", "seen in person"};
+    store_result_e result;
+
+    ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1000 + t), &decision,
+                                  retention, &result, calls.p),
+                     APR_SUCCESS);
     return result;
 }
 

@@ -53,12 +53,18 @@ void calls_check_certificate(int t);
 store_pend_t calls_make_pend(apr_interval_time_t span, apr_interval_time_t retention);
 store_result_e calls_send_pend(int t, apr_int64_t fence, const store_pend_t *pend);
 
+/* Commits transaction t with a serial number, for a time. */
+store_result_e calls_commit_serial(int t, apr_int64_t fence, const char *serial,
+                                   apr_interval_time_t retention);
+
 /* The other slots, for transaction t or challenge n. */
 store_result_e calls_commit(int t, apr_int64_t fence);
 store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame);
 store_result_e calls_pend(int t, apr_int64_t fence, apr_interval_time_t span);
 store_result_e calls_poll(int t, int nonce, apr_interval_time_t lease);
 store_result_e calls_find(int t);
+store_result_e calls_find_certificate(const char *serial);
+store_result_e calls_decide(int t, int approve, apr_interval_time_t retention);
 store_result_e calls_revoke(int n);
 
 #endif /* UNIT_STORE_CALLS_H */

@@ -351,7 +351,7 @@ START_TEST(pending)
     ck_assert_str_eq(calls.tx.cookie, "cookie 7");
     ck_assert_int_eq(calls_poll(1, 9, LEASE), STORE_PENDING);
     ck_assert(calls.tx.wait > 0 && calls.tx.wait <= MS(100));
-    ck_assert_int_eq(calls_claim(2, 1, 3, LEASE), STORE_BUSY);
+    ck_assert_int_eq(calls_claim(2, 1, 3, LEASE), STORE_HELD);
     apr_sleep(MS(130));
     ck_assert_int_eq(calls_claim(1, 1, 2, LEASE), STORE_PENDING);
     ck_assert_int_eq(calls_poll(1, 9, MS(100)), STORE_CLAIMED);
@@ -370,7 +370,7 @@ START_TEST(pending)
     ck_assert_int_eq(calls_pend(1, 3, 0), STORE_OK);
     ck_assert_int_eq(calls_poll(1, 11, LEASE), STORE_CLAIMED);
     ck_assert_int_eq(calls.tx.fence, 4);
-    ck_assert_int_eq(calls_claim(2, 1, 3, LEASE), STORE_BUSY);
+    ck_assert_int_eq(calls_claim(2, 1, 3, LEASE), STORE_HELD);
     ck_assert_int_eq(calls_commit(1, 4), STORE_OK);
     ck_assert_int_eq(calls_poll(1, 12, LEASE), STORE_ISSUED);
     calls_check_certificate(1);

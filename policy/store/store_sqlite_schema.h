@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SQLite store's tables, as the steps from each version to the next: an empty file takes all,
+ * an older file the ones that it lacks.  A step is never changed, a new one is added.
+ */
+#ifndef STORE_SQLITE_SCHEMA_H
+#define STORE_SQLITE_SCHEMA_H
+
+static const char *const schema_steps[] = {
+    /* 1 */
+    "CREATE TABLE challenge(service TEXT NOT NULL, id TEXT NOT NULL, issued INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, keep INTEGER NOT NULL, lifetime INTEGER NOT NULL,"
+    " uses INTEGER NOT NULL, used INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " bad INTEGER NOT NULL, caller TEXT NOT NULL, template TEXT NOT NULL, bound TEXT NOT NULL,"
+    " open INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX challenge_id ON challenge(service, id);"
+    "CREATE INDEX challenge_keep ON challenge(service, keep);"
+    "CREATE INDEX challenge_open ON challenge(service, expires) WHERE open=1;"
+    "CREATE TABLE open_count(service TEXT PRIMARY KEY, open INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TRIGGER challenge_made AFTER INSERT ON challenge WHEN NEW.open=1 BEGIN"
+    " INSERT OR IGNORE INTO open_count VALUES(NEW.service, 0);"
+    " UPDATE open_count SET open=open+1 WHERE service=NEW.service; END;"
+    "CREATE TRIGGER challenge_closed AFTER UPDATE OF open ON challenge"
+    " WHEN OLD.open=1 AND NEW.open=0 BEGIN"
+    " UPDATE open_count SET open=open-1 WHERE service=NEW.service; END;"
+    "CREATE TRIGGER challenge_removed AFTER DELETE ON challenge WHEN OLD.open=1 BEGIN"
+    " UPDATE open_count SET open=open-1 WHERE service=OLD.service; END;"
+    "CREATE TABLE tx(service TEXT NOT NULL, tx_key TEXT NOT NULL, poll_key TEXT NOT NULL,"
+    " csr TEXT NOT NULL, challenge TEXT NOT NULL, holds INTEGER NOT NULL, state TEXT NOT NULL,"
+    " nonce TEXT NOT NULL, lease INTEGER NOT NULL, fence INTEGER NOT NULL, serial TEXT NOT NULL,"
+    " not_before INTEGER NOT NULL, certificate BLOB, cookie TEXT NOT NULL DEFAULT '',"
+    " reason TEXT NOT NULL DEFAULT '', next INTEGER NOT NULL DEFAULT 0,"
+    " transaction_id TEXT NOT NULL, subject TEXT NOT NULL, template TEXT NOT NULL,"
+    " client TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,"
+    " claimed INTEGER NOT NULL, keep INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX tx_key ON tx(service, tx_key);"
+    "CREATE INDEX tx_poll ON tx(service, poll_key);"
+    "CREATE INDEX tx_keep ON tx(service, keep);"
+    "CREATE INDEX tx_holders ON tx(service, challenge) WHERE holds=1;"
+    "CREATE INDEX tx_pending ON tx(service, created) WHERE state='pending';"
+    "CREATE TABLE host(service TEXT NOT NULL, host TEXT NOT NULL, secret TEXT NOT NULL,"
+    " ca TEXT NOT NULL, templates TEXT NOT NULL, seen INTEGER NOT NULL,"
+    " PRIMARY KEY(service, host)) WITHOUT ROWID;"
+    "CREATE TABLE health(id INTEGER PRIMARY KEY, seen INTEGER NOT NULL);"
+    "PRAGMA user_version=1;",
+    /* 2: decisions about waiting transactions, certificates by serial number, counters */
+    "ALTER TABLE tx ADD COLUMN request BLOB;"
+    "ALTER TABLE tx ADD COLUMN decision TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN decision_text TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN pend_until INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tx ADD COLUMN cert_serial TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX tx_waiting ON tx(service, keep) WHERE state='pending';"
+    "CREATE INDEX tx_serial ON tx(service, cert_serial) WHERE cert_serial<>'';"
+    "CREATE TABLE counter(service TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,"
+    " ends INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX counter_name ON counter(service, name);"
+    "CREATE INDEX counter_ends ON counter(service, ends);"
+    "PRAGMA user_version=2;"};
+
+#define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
+
+#endif /* STORE_SQLITE_SCHEMA_H */
