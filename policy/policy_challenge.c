@@ -195,7 +195,7 @@ static apr_status_t challenge_reserve(void *instance, const policy_request_t *re
 {
     const challenge_policy_t *self = instance;
 
-    if (request->signer)
+    if (!request->challenge) /* a renewal: policy_begin() lets no other pass without one */
         return APR_SUCCESS;
     if (strlen(request->challenge) > CHALLENGE_MAX) {
         policy_refuse_challenge(out, "challenge-unknown", p,
@@ -220,9 +220,9 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outc
     int i, ours = 0;
 
     (void)log;
-    if (tx->request->signer)
+    if (tx->request->signer && !*held->challenge_id)
         return APR_SUCCESS;
-    for (i = 0; i < 2; i++) {
+    for (i = 0; tx->request->challenge && i < 2; i++) {
         id = make_id(self, i, tx->request->challenge, p);
         if (id && strlen(held->challenge_id) == STORE_ID_LEN &&
             CRYPTO_memcmp(id, held->challenge_id, STORE_ID_LEN) == 0)
