@@ -11,6 +11,7 @@ typedef struct scep_reply_t {
     const outcome_t *outcome;           /* SUCCESS, PENDING or REFUSED */
     const crypt_buf_t *certificates;    /* with SUCCESS: DER, leaf first */
     int ncertificates;
+    crypt_buf_t crl;                    /* with SUCCESS: instead of certificates; or data NULL */
     const EVP_CIPHER *cipher;           /* of the request; NULL: AES-128-CBC */
     int generation;                     /* of the RA pair that the device used; 0: the current */
 } scep_reply_t;
