@@ -211,7 +211,6 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
                                         : apr_array_make(check->pconf, 1, sizeof(ca_template_t *));
     cfg->chain_file = e->ca_chain;
     cfg->crl_file = e->crl_file;
-    cfg->crl_file = e->crl_file;
     cfg->not_before_skew = e->not_before_skew;
     err = ca_make(&service->core.ca, e->ca->provider, e->ca->argc, e->ca->argv, cfg, check->pconf);
     if (err) {
@@ -358,6 +357,10 @@ static int check_service(scep_service_conf_t *service, void *baton)
 
     service->core.name = service->name;
     service->core.legacy = (unsigned)e->legacy;
+    err = scep_legacy_make(&service->core.legacy_lib, service->core.legacy, check->pconf);
+    if (err) {
+        scep_check_error(check, service, "ScepLegacyAlgorithms", "%s", err);
+    }
     service->core.capabilities = e->capabilities;
     service->core.include_ca = (int)e->include_ca;
     service->core.request_timeout = e->request_timeout;

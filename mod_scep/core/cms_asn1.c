@@ -65,6 +65,33 @@ ASN1_SEQUENCE(cms_enveloped_t) = {
     ASN1_EXP(cms_enveloped_t, content, cms_enveloped_data_t, 0)
 } ASN1_SEQUENCE_END(cms_enveloped_t)
 
+ASN1_SEQUENCE(cms_auth_enveloped_data_t) = {
+    ASN1_SIMPLE(cms_auth_enveloped_data_t, version, ASN1_INTEGER),
+    ASN1_IMP_SEQUENCE_OF_OPT(cms_auth_enveloped_data_t, originator, ASN1_ANY, 0),
+    ASN1_SET_OF(cms_auth_enveloped_data_t, recipients, ASN1_ANY),
+    ASN1_SIMPLE(cms_auth_enveloped_data_t, encrypted, cms_encrypted_t),
+    ASN1_IMP_SET_OF_OPT(cms_auth_enveloped_data_t, authenticated, ASN1_ANY, 1),
+    ASN1_SIMPLE(cms_auth_enveloped_data_t, mac, ASN1_OCTET_STRING),
+    ASN1_IMP_SET_OF_OPT(cms_auth_enveloped_data_t, unauthenticated, ASN1_ANY, 2)
+} static_ASN1_SEQUENCE_END(cms_auth_enveloped_data_t)
+
+ASN1_SEQUENCE(cms_auth_enveloped_t) = {
+    ASN1_SIMPLE(cms_auth_enveloped_t, type, ASN1_OBJECT),
+    ASN1_EXP(cms_auth_enveloped_t, content, cms_auth_enveloped_data_t, 0)
+} ASN1_SEQUENCE_END(cms_auth_enveloped_t)
+
+ASN1_SEQUENCE(cms_key_trans_t) = {
+    ASN1_SIMPLE(cms_key_trans_t, version, ASN1_INTEGER),
+    ASN1_SIMPLE(cms_key_trans_t, rid, ASN1_ANY),
+    ASN1_SIMPLE(cms_key_trans_t, algor, X509_ALGOR),
+    ASN1_SIMPLE(cms_key_trans_t, key, ASN1_OCTET_STRING)
+} ASN1_SEQUENCE_END(cms_key_trans_t)
+
+ASN1_SEQUENCE(cms_gcm_t) = {
+    ASN1_SIMPLE(cms_gcm_t, nonce, ASN1_OCTET_STRING),
+    ASN1_SIMPLE(cms_gcm_t, tag_len, ASN1_INTEGER)
+} ASN1_SEQUENCE_END(cms_gcm_t)
+
 ASN1_SEQUENCE(cert_info_t) = {
     ASN1_EXP_OPT(cert_info_t, version, ASN1_INTEGER, 0),
     ASN1_SIMPLE(cert_info_t, serial, ASN1_INTEGER),
@@ -159,44 +186,26 @@ int cms_push_sequence(cms_any_set_t *set, const crypt_buf_t *der)
     return 1;
 }
 
-/* A SignedData without content and signer; NULL if that fails. */
-static cms_signed_t *degenerate_new(apr_pool_t *p)
+crypt_buf_t cms_degenerate_make(const crypt_buf_t *certs, int ncerts, apr_pool_t *p)
 {
+    crypt_buf_t none = { NULL, 0 };
     cms_signed_t *cms;
+    int i;
 
     ERR_clear_error();
     cms = cms_own(ASN1_item_new(ASN1_ITEM_rptr(cms_signed_t)), ASN1_ITEM_rptr(cms_signed_t), p);
     if (!cms || !ASN1_INTEGER_set(cms->content->version, 1))
-        return NULL;
+        return none;
     ASN1_OBJECT_free(cms->type);
     cms->type = OBJ_nid2obj(NID_pkcs7_signed);
     ASN1_OBJECT_free(cms->content->encap->type);
     cms->content->encap->type = OBJ_nid2obj(NID_pkcs7_data);
-    return cms;
-}
-
-crypt_buf_t cms_degenerate_make(const crypt_buf_t *certs, int ncerts, apr_pool_t *p)
-{
-    crypt_buf_t none = { NULL, 0 };
-    cms_signed_t *cms = degenerate_new(p);
-    int i;
-
-    if (!cms || (cms->content->certificates = sk_ASN1_TYPE_new_null()) == NULL)
+    cms->content->certificates = sk_ASN1_TYPE_new_null();
+    if (!cms->content->certificates)
         return none;
     for (i = 0; i < ncerts; i++) {
         if (!cms_push_sequence(cms->content->certificates, &certs[i]))
             return none;
     }
-    return cms_encode(ASN1_ITEM_rptr(cms_signed_t), cms, p);
-}
-
-crypt_buf_t cms_degenerate_crl_make(const crypt_buf_t *crl, apr_pool_t *p)
-{
-    crypt_buf_t none = { NULL, 0 };
-    cms_signed_t *cms = degenerate_new(p);
-
-    if (!cms || (cms->content->crls = sk_ASN1_TYPE_new_null()) == NULL ||
-        !cms_push_sequence(cms->content->crls, crl))
-        return none;
     return cms_encode(ASN1_ITEM_rptr(cms_signed_t), cms, p);
 }

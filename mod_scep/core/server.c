@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scep_server_process(): one request in, one HTTP answer out (RFC 8894 section 4). */
 #include "enroll.h"
-#include "lookup.h"
 #include "next_ca.h"
 #include "query.h"
 #include "reply.h"
@@ -61,16 +60,24 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
 {
     scep_reply_t reply;
     scep_trace_t *trace = &response->trace;
+    apr_status_t rv;
 
     memset(&reply, 0, sizeof(reply));
     reply.message = message;
     reply.outcome = &trace->outcome;
     reply.certificates = enrollment->certificates;
     reply.ncertificates = enrollment->ncertificates;
-    reply.crl = enrollment->crl;
-    reply.cipher = enrollment->cipher;
-    reply.generation = enrollment->generation;
-    if (scep_reply_make(&response->body, ctx->service, &reply, ctx->pool) != APR_SUCCESS) {
+    reply.envelope = enrollment->envelope;
+    reply.password = enrollment->csr ? enrollment->csr->challenge : NULL;
+    rv = scep_reply_make(&response->body, ctx->service, &reply, ctx->pool);
+    if (rv == APR_EINVAL) {
+        outcome_refuse(&trace->outcome, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "signer-key-type",
+                       "The key of the message's signer cannot receive an enveloped answer.",
+                       ctx->pool, "signer's key is %s, and there is no challenge to envelope by",
+                       crypt_key_name(message->signer_key, ctx->pool));
+        rv = scep_reply_make(&response->body, ctx->service, &reply, ctx->pool);
+    }
+    if (rv != APR_SUCCESS) {
         log_openssl_errors(ctx->log, LOG_SINK_ERR, SCEPTAG(0100), "cannot make the CertRep");
         outcome_unavailable(&trace->outcome, "reply", 0, ctx->pool, "the CertRep cannot be made");
         answer_without_body(response);
@@ -96,9 +103,7 @@ static const struct {
 } message_types[] = {
     { SCEP_PKCS_REQ, SCEP_BY_CHALLENGE | SCEP_BY_SIGNER, scep_enroll },
     { SCEP_RENEWAL_REQ, SCEP_BY_SIGNER, scep_enroll },
-    { SCEP_CERT_POLL, SCEP_BY_TRANSACTION, scep_poll },
-    { SCEP_GET_CERT, SCEP_BY_LOOKUP, scep_lookup_cert },
-    { SCEP_GET_CRL, SCEP_BY_LOOKUP, scep_lookup_crl }
+    { SCEP_CERT_POLL, SCEP_BY_TRANSACTION, scep_poll }
 };
 
 /* Runs the message's type, or refuses it. */
@@ -136,7 +141,7 @@ static void pki_operation(scep_response_t *response, const scep_ctx_t *ctx,
     apr_status_t rv;
 
     memset(&enrollment, 0, sizeof(enrollment));
-    rv = scep_message_make(&message, der, ctx->service->legacy, &trace->outcome, ctx->pool);
+    rv = scep_message_make(&message, der, ctx->service, &trace->outcome, ctx->pool);
     if (message) {
         trace->transaction_id = message->transaction_id;
         trace->message_type = scep_message_type_name(message->message_type);
