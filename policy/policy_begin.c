@@ -64,22 +64,42 @@ static void add_limits(store_claim_t *claim, const policy_config_t *cfg,
     }
 }
 
+/*
+ * What a transaction is about: the CSR; for a renewal the certificate in use too, since a client
+ * that keeps its key may send the very same CSR under the same transactionID (certmonger does).
+ */
+static apr_status_t subject_matter(unsigned char digest[32], const policy_request_t *request)
+{
+    unsigned char signer[32];
+    crypt_buf_t parts[2];
+
+    memcpy(digest, request->csr->digest, 32);
+    if (!request->signer)
+        return APR_SUCCESS;
+    if (!X509_digest(request->signer, EVP_sha256(), signer, NULL))
+        return APR_EGENERAL;
+    parts[0].data = request->csr->digest;
+    parts[1].data = signer;
+    parts[0].len = parts[1].len = 32;
+    return crypt_sha256_parts(digest, parts, 2);
+}
+
 /* Fills a claim for the request; APR_EGENERAL without good random numbers. */
 static apr_status_t make_claim(store_claim_t *claim, const policy_config_t *cfg,
                                const policy_request_t *request, apr_pool_t *p)
 {
-    unsigned char serial[STORE_SERIAL_LEN / 2];
+    unsigned char serial[STORE_SERIAL_LEN / 2], matter[32];
     apr_time_t begin = apr_time_now() - cfg->not_before_skew;
 
     memset(claim, 0, sizeof(*claim));
     claim->nonce = policy_nonce_make(p);
-    if (!claim->nonce || crypt_random(serial, sizeof(serial)) != APR_SUCCESS)
+    if (!claim->nonce || crypt_random(serial, sizeof(serial)) != APR_SUCCESS ||
+        subject_matter(matter, request) != APR_SUCCESS)
         return APR_EGENERAL;
     serial[0] &= 0x7f;
     if (serial[0] == 0)
         serial[0] = 0x01;
-    claim->tx_key =
-        policy_key_make(request->transaction_id, request->csr->digest, request->signer_key, p);
+    claim->tx_key = policy_key_make(request->transaction_id, matter, request->signer_key, p);
     claim->poll_key = policy_key_make(request->transaction_id, NULL, request->signer_key, p);
     if (!claim->tx_key || !claim->poll_key)
         return APR_EGENERAL;

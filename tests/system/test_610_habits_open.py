@@ -92,3 +92,17 @@ def test_no_clock(server, keys, when):
     client = server.client()
     assert client.enroll(keys[2], server.challenge(), signing_time=when,
                          subject="CN=digi %s" % when).status == scep.SUCCESS
+
+
+@pytest.mark.conformance("certmonger-3", "8894-9", "8894-11", "8894-57")
+def test_certmonger_renews_with_the_same_request(server, keys):
+    """Same CSR with its spent challenge, same transactionID, another signer: a renewal, and no resend."""
+    client = server.client()
+    first = client.spec(key=keys[3], challenge=server.challenge(), subject="CN=tracked", txid="5361" * 16)
+    old = client.transact(first).leaf
+    signer = old.public_bytes(scep.serialization.Encoding.DER)
+    renewal = client.spec(key=keys[3], csr=first.csr, signer_cert=signer, txid=first.txid)
+    new = client.transact(renewal).leaf
+    assert new.serial_number != old.serial_number and new.subject == old.subject
+    assert client.transact(renewal).leaf == new
+    assert client.transact(first).leaf == old
