@@ -346,7 +346,7 @@ static const char *read_usage(csr_t *csr)
 }
 
 /* Whether that signature algorithm may vouch for a request (allow-list). */
-static int is_allowed(const X509_ALGOR *algor, int allow_sha1)
+static int is_allowed(const X509_ALGOR *algor, unsigned allow)
 {
     const ASN1_OBJECT *oid = NULL;
 
@@ -357,7 +357,9 @@ static int is_allowed(const X509_ALGOR *algor, int allow_sha1)
     case NID_sha512:
         return 1;
     case NID_sha1:
-        return allow_sha1;
+        return (allow & CSR_ALLOW_SHA1) != 0;
+    case NID_md5:
+        return (allow & CSR_ALLOW_MD5) != 0;
     case NID_undef:
         X509_ALGOR_get0(&oid, NULL, NULL, algor);
         return OBJ_obj2nid(oid) == NID_ED25519 || OBJ_obj2nid(oid) == NID_ED448;
@@ -370,7 +372,7 @@ static int is_allowed(const X509_ALGOR *algor, int allow_sha1)
  * Makes csr->key and checks the proof of possession.  The algorithm is judged after the signature:
  * only a CSR that came whole may get an answer of its own (mod_scep/core/envelope.h says why).
  */
-static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, int allow_sha1, outcome_t *out,
+static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, unsigned allow, outcome_t *out,
                                       apr_pool_t *p)
 {
     char algorithm[80] = "";
@@ -394,7 +396,7 @@ static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, int allow_sh
                        algorithm, crypt_key_name(csr->key, p));
         return APR_EINVAL;
     }
-    if (is_allowed(asn1->algor, allow_sha1))
+    if (is_allowed(asn1->algor, allow))
         return APR_SUCCESS;
     outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "csr-algorithm",
                    "The signature algorithm of the certificate request is not allowed.", p,
@@ -402,7 +404,7 @@ static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, int allow_sh
     return APR_EINVAL;
 }
 
-apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, int allow_sha1, outcome_t *out,
+apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, unsigned allow, outcome_t *out,
                       apr_pool_t *p)
 {
     const unsigned char *data = der->data;
@@ -446,7 +448,7 @@ apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, int allow_sha1, outc
     spki_buf.len = (apr_size_t)len;
     OPENSSL_free(encoded);
     csr->spki_der = spki_buf;
-    rv = verify_possession(csr, asn1, allow_sha1, out, p);
+    rv = verify_possession(csr, asn1, allow, out, p);
     if (rv == APR_SUCCESS)
         *pcsr = csr;
     return rv;

@@ -26,6 +26,10 @@ DECLARE_ASN1_FUNCTIONS(spki_t)
  */
 apr_status_t spki_key_make(EVP_PKEY **pkey, const spki_t *spki, apr_pool_t *p);
 
+/* Digests of a self-signature that are accepted besides SHA-2. */
+#define CSR_ALLOW_SHA1 1u
+#define CSR_ALLOW_MD5 2u
+
 /* Which of NDES' three kinds the CSR's keyUsage asks for; both or none is general. */
 typedef enum { CSR_USAGE_SIGNATURE, CSR_USAGE_ENCRYPTION, CSR_USAGE_GENERAL } csr_usage_e;
 
@@ -47,10 +51,10 @@ typedef struct csr_t {
  * owned by p.  On APR_EINVAL out is a refusal: reason "csr-malformed" (badRequest),
  * "csr-signature" (badMessageCheck), "csr-key" or "csr-algorithm" (badAlg; only when the signature
  * verifies, so it says that the CSR came whole).  der need not outlive the call.  BER is accepted;
- * trailing bytes, a repeated challengePassword or a repeated extension are not.  allow_sha1:
- * whether a SHA-1 self-signature is accepted.
+ * trailing bytes, a repeated challengePassword or a repeated extension are not.  allow:
+ * CSR_ALLOW_* for self-signatures with weak digests.
  */
-apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, int allow_sha1, outcome_t *out,
+apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, unsigned allow, outcome_t *out,
                       apr_pool_t *p);
 
 #endif /* COMMON_CSR_H */

@@ -357,6 +357,10 @@ static int check_service(scep_service_conf_t *service, void *baton)
 
     service->core.name = service->name;
     service->core.legacy = (unsigned)e->legacy;
+    err = scep_legacy_make(&service->core.legacy_lib, service->core.legacy, check->pconf);
+    if (err) {
+        scep_check_error(check, service, "ScepLegacyAlgorithms", "%s", err);
+    }
     service->core.capabilities = e->capabilities;
     service->core.include_ca = (int)e->include_ca;
     service->core.request_timeout = e->request_timeout;

@@ -65,6 +65,33 @@ ASN1_SEQUENCE(cms_enveloped_t) = {
     ASN1_EXP(cms_enveloped_t, content, cms_enveloped_data_t, 0)
 } ASN1_SEQUENCE_END(cms_enveloped_t)
 
+ASN1_SEQUENCE(cms_auth_enveloped_data_t) = {
+    ASN1_SIMPLE(cms_auth_enveloped_data_t, version, ASN1_INTEGER),
+    ASN1_IMP_SEQUENCE_OF_OPT(cms_auth_enveloped_data_t, originator, ASN1_ANY, 0),
+    ASN1_SET_OF(cms_auth_enveloped_data_t, recipients, ASN1_ANY),
+    ASN1_SIMPLE(cms_auth_enveloped_data_t, encrypted, cms_encrypted_t),
+    ASN1_IMP_SET_OF_OPT(cms_auth_enveloped_data_t, authenticated, ASN1_ANY, 1),
+    ASN1_SIMPLE(cms_auth_enveloped_data_t, mac, ASN1_OCTET_STRING),
+    ASN1_IMP_SET_OF_OPT(cms_auth_enveloped_data_t, unauthenticated, ASN1_ANY, 2)
+} static_ASN1_SEQUENCE_END(cms_auth_enveloped_data_t)
+
+ASN1_SEQUENCE(cms_auth_enveloped_t) = {
+    ASN1_SIMPLE(cms_auth_enveloped_t, type, ASN1_OBJECT),
+    ASN1_EXP(cms_auth_enveloped_t, content, cms_auth_enveloped_data_t, 0)
+} ASN1_SEQUENCE_END(cms_auth_enveloped_t)
+
+ASN1_SEQUENCE(cms_key_trans_t) = {
+    ASN1_SIMPLE(cms_key_trans_t, version, ASN1_INTEGER),
+    ASN1_SIMPLE(cms_key_trans_t, rid, ASN1_ANY),
+    ASN1_SIMPLE(cms_key_trans_t, algor, X509_ALGOR),
+    ASN1_SIMPLE(cms_key_trans_t, key, ASN1_OCTET_STRING)
+} ASN1_SEQUENCE_END(cms_key_trans_t)
+
+ASN1_SEQUENCE(cms_gcm_t) = {
+    ASN1_SIMPLE(cms_gcm_t, nonce, ASN1_OCTET_STRING),
+    ASN1_SIMPLE(cms_gcm_t, tag_len, ASN1_INTEGER)
+} ASN1_SEQUENCE_END(cms_gcm_t)
+
 ASN1_SEQUENCE(cert_info_t) = {
     ASN1_EXP_OPT(cert_info_t, version, ASN1_INTEGER, 0),
     ASN1_SIMPLE(cert_info_t, serial, ASN1_INTEGER),

@@ -75,6 +75,39 @@ typedef struct cms_enveloped_t {
 } cms_enveloped_t;
 DECLARE_ASN1_ITEM(cms_enveloped_t)
 
+typedef struct cms_auth_enveloped_data_t {
+    ASN1_INTEGER *version;
+    cms_any_set_t *originator;
+    cms_any_set_t *recipients;
+    cms_encrypted_t *encrypted;
+    cms_any_set_t *authenticated;
+    ASN1_OCTET_STRING *mac;
+    cms_any_set_t *unauthenticated;
+} cms_auth_enveloped_data_t;
+
+/* ContentInfo of type authEnvelopedData, RFC 5083 section 2.1. */
+typedef struct cms_auth_enveloped_t {
+    ASN1_OBJECT *type;
+    cms_auth_enveloped_data_t *content;
+} cms_auth_enveloped_t;
+DECLARE_ASN1_ITEM(cms_auth_enveloped_t)
+
+/* KeyTransRecipientInfo, RFC 5652 section 6.2.1. */
+typedef struct cms_key_trans_t {
+    ASN1_INTEGER *version;
+    ASN1_TYPE *rid;                 /* as a signer's sid */
+    X509_ALGOR *algor;
+    ASN1_OCTET_STRING *key;
+} cms_key_trans_t;
+DECLARE_ASN1_ITEM(cms_key_trans_t)
+
+/* GCMParameters, RFC 5084 section 3.2; OpenSSL writes and reads them without the default. */
+typedef struct cms_gcm_t {
+    ASN1_OCTET_STRING *nonce;
+    ASN1_INTEGER *tag_len;
+} cms_gcm_t;
+DECLARE_ASN1_ITEM(cms_gcm_t)
+
 /* Certificate, RFC 5280 section 4.1, with the key left as bytes. */
 typedef struct cert_info_t {
     ASN1_INTEGER *version;

@@ -3,7 +3,6 @@
  * PKCSReq and RenewalReq, straight through; the numbers are those of docs/architecture.md.
  */
 #include "enroll.h"
-#include "envelope.h"
 #include "renewal.h"
 
 #include <apr_lib.h>
@@ -15,15 +14,23 @@
 #define PENDING_RETRY apr_time_from_sec(30) /* when the CA could not be asked */
 
 /* Refuses signers that could not receive the answer. */
-static apr_status_t check_receiver(const scep_message_t *message, outcome_t *out, apr_pool_t *p)
+static apr_status_t check_receiver(const scep_message_t *message, const csr_t *csr, outcome_t *out,
+                                   apr_pool_t *p)
 {
-    if (EVP_PKEY_is_a(message->signer_key, "RSA"))
+    if (scep_envelope_can_seal(message, csr->challenge))
         return APR_SUCCESS;
     outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "signer-key-type",
-                   "The key of the message's signer cannot receive an enveloped answer.", p,
-                   "signer's key is %s; an answer can be enveloped to RSA only",
+                   "The key of the message's signer cannot receive an enveloped answer, and there "
+                   "is no challenge to envelope it by.", p,
+                   "signer's key is %s; an answer can be enveloped to RSA or by a challenge only",
                    crypt_key_name(message->signer_key, p));
     return APR_EINVAL;
+}
+
+unsigned scep_csr_digests(const scep_service_t *service)
+{
+    return (service->legacy & SCEP_LEGACY_SHA1 ? CSR_ALLOW_SHA1 : 0) |
+           (service->legacy & SCEP_LEGACY_MD5 ? CSR_ALLOW_MD5 : 0);
 }
 
 /*
@@ -36,14 +43,14 @@ static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, co
 {
     crypt_buf_t plain;
     const char *reason;
-    apr_status_t rv = scep_envelope_open(&plain, &enrollment->cipher, &enrollment->generation,
-                                         message, ctx->service, out, ctx->pool);
+    apr_status_t rv = scep_envelope_open(&plain, &enrollment->envelope, message, ctx->service, out,
+                                         ctx->pool);
 
     if (rv != APR_SUCCESS)
         return rv;
-    rv = csr_make(pcsr, &plain, (ctx->service->legacy & SCEP_LEGACY_SHA1) != 0, out, ctx->pool);
+    rv = csr_make(pcsr, &plain, scep_csr_digests(ctx->service), out, ctx->pool);
     if (rv == APR_SUCCESS)
-        return check_receiver(message, out, ctx->pool);
+        return check_receiver(message, *pcsr, out, ctx->pool);
     if (strcmp(out->reason, "csr-algorithm") != 0) {
         reason = out->reason;
         scep_envelope_refuse(out, out->detail, ctx->pool);
@@ -56,7 +63,7 @@ static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, co
 static const char *describe(const scep_enrollment_t *enrollment, const scep_message_t *message,
                             const csr_t *csr, apr_pool_t *p)
 {
-    return apr_psprintf(p, "%s/%s/%s", OBJ_nid2sn(EVP_CIPHER_get_nid(enrollment->cipher)),
+    return apr_psprintf(p, "%s/%s/%s", OBJ_nid2sn(EVP_CIPHER_get_nid(enrollment->envelope.cipher)),
                         OBJ_nid2sn(EVP_MD_get_type(message->digest)),
                         crypt_key_name(csr->key, p));
 }

@@ -6,7 +6,7 @@
 #ifndef SCEP_ENROLL_H
 #define SCEP_ENROLL_H
 
-#include "message.h"
+#include "envelope.h"
 
 /* What may allow a message of some type; the table in server.c gives each type its set. */
 #define SCEP_BY_CHALLENGE 1u    /* whatever policy asks of an initial request */
@@ -16,8 +16,7 @@
 
 typedef struct scep_enrollment_t {
     unsigned allowed;               /* SCEP_BY_*: of the message's type */
-    const EVP_CIPHER *cipher;       /* of the request's envelope; NULL if it was not read */
-    int generation;                 /* of the RA pair that the envelope is for */
+    scep_envelope_t envelope;       /* how the request's was made; cipher NULL: it was not read */
     const csr_t *csr;               /* whose challenge may key the answer; NULL: none */
     crypt_buf_t certificates[2];    /* with SUCCESS: DER, leaf, then the CA if configured */
     int ncertificates;
@@ -58,5 +57,8 @@ void scep_deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const cr
 /* 5. to 7.: a claimed transaction up to its end; ca_cookie: ask the CA again instead. */
 void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
                scep_trace_t *trace);
+
+/* Which weak digests may vouch for a CSR (csr_make()): CSR_ALLOW_*. */
+unsigned scep_csr_digests(const scep_service_t *service);
 
 #endif /* SCEP_ENROLL_H */

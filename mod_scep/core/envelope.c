@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pkcsPKIEnvelope: open and seal (see envelope.h). */
+/* pkcsPKIEnvelope: opening the device's (see envelope.h). */
 #include "envelope.h"
 
 #include <apr_strings.h>
 #include <openssl/cms.h>
 #include <openssl/err.h>
-#include <openssl/pkcs7.h>
-#include <openssl/rsa.h>
 #include <string.h>
 
 #define MAX_RECIPIENTS 8    /* a key may be tried on each: that many private-key operations */
+#define MIN_TAG_LEN 12      /* RFC 5084 section 3.2; a short one can be guessed */
+
+/* The parts of EnvelopedData or AuthEnvelopedData that say how it can be opened. */
+typedef struct parts_t {
+    const cms_any_set_t *recipients;
+    const cms_encrypted_t *encrypted;
+    const ASN1_OCTET_STRING *mac;   /* NULL: EnvelopedData */
+} parts_t;
 
 void scep_envelope_refuse(outcome_t *out, const char *detail, apr_pool_t *p)
 {
@@ -31,53 +37,167 @@ static apr_status_t cms_cleanup(void *data)
     return APR_SUCCESS;
 }
 
-/* The cipher of that OID if it may be used, else NULL (allow-list; single DES is never on it). */
-static const EVP_CIPHER *allowed_cipher(int nid, unsigned legacy)
+/* The cipher of that OID if EnvelopedData may use it, else NULL (allow-list). */
+static const EVP_CIPHER *allowed_cbc(int nid, const scep_service_t *service)
 {
     switch (nid) {
     case NID_aes_128_cbc: return EVP_aes_128_cbc();
     case NID_aes_192_cbc: return EVP_aes_192_cbc();
     case NID_aes_256_cbc: return EVP_aes_256_cbc();
-    case NID_des_ede3_cbc: return legacy & SCEP_LEGACY_3DES ? EVP_des_ede3_cbc() : NULL;
+    case NID_des_ede3_cbc:
+        return service->legacy & SCEP_LEGACY_3DES ? EVP_des_ede3_cbc() : NULL;
+    case NID_des_cbc:
+        return service->legacy & SCEP_LEGACY_DES && service->legacy_lib ? service->legacy_lib->des
+                                                                        : NULL;
     default: return NULL;
     }
 }
 
-/* Reads which cipher the envelope uses. */
-static apr_status_t choose_cipher(const EVP_CIPHER **pcipher, const scep_message_t *message,
-                                  unsigned legacy, outcome_t *out, apr_pool_t *p)
+/* The cipher of that OID if AuthEnvelopedData may use it, else NULL (allow-list). */
+static const EVP_CIPHER *allowed_gcm(int nid)
+{
+    switch (nid) {
+    case NID_aes_128_gcm: return EVP_aes_128_gcm();
+    case NID_aes_192_gcm: return EVP_aes_192_gcm();
+    case NID_aes_256_gcm: return EVP_aes_256_gcm();
+    default: return NULL;
+    }
+}
+
+/* Reads the parts of either kind of envelope; 0 if it is neither. */
+static int read_parts(parts_t *parts, const crypt_buf_t *der, apr_pool_t *p)
+{
+    const cms_auth_enveloped_t *authenticated;
+    const cms_enveloped_t *enveloped =
+        cms_decode(ASN1_ITEM_rptr(cms_enveloped_t), der->data, der->len, p);
+
+    if (enveloped && OBJ_obj2nid(enveloped->type) == NID_pkcs7_enveloped) {
+        parts->recipients = enveloped->content->recipients;
+        parts->encrypted = enveloped->content->encrypted;
+        parts->mac = NULL;
+        return 1;
+    }
+    authenticated = cms_decode(ASN1_ITEM_rptr(cms_auth_enveloped_t), der->data, der->len, p);
+    if (!authenticated ||
+        OBJ_obj2nid(authenticated->type) != NID_id_smime_ct_authEnvelopedData)
+        return 0;
+    parts->recipients = authenticated->content->recipients;
+    parts->encrypted = authenticated->content->encrypted;
+    parts->mac = authenticated->content->mac;
+    return 1;
+}
+
+/* Sets how->cipher; REFUSED badAlg if it is not allowed. */
+static apr_status_t choose_cipher(scep_envelope_t *how, const parts_t *parts,
+                                  const scep_service_t *service, outcome_t *out, apr_pool_t *p)
 {
     char oid_text[80];
     const ASN1_OBJECT *oid = NULL;
-    cms_enveloped_t *enveloped = cms_decode(ASN1_ITEM_rptr(cms_enveloped_t),
-                                            message->envelope.data, message->envelope.len, p);
 
-    if (!enveloped || OBJ_obj2nid(enveloped->type) != NID_pkcs7_enveloped) {
-        scep_envelope_refuse(out, "the content is not a CMS EnvelopedData", p);
-        return APR_EINVAL;
-    }
-    if (sk_ASN1_TYPE_num(enveloped->content->recipients) > MAX_RECIPIENTS) {
-        scep_envelope_refuse(out, "the envelope has too many recipients", p);
-        return APR_EINVAL;
-    }
-    X509_ALGOR_get0(&oid, NULL, NULL, enveloped->content->encrypted->algor);
-    *pcipher = allowed_cipher(OBJ_obj2nid(oid), legacy);
-    if (*pcipher)
+    X509_ALGOR_get0(&oid, NULL, NULL, parts->encrypted->algor);
+    how->cipher = parts->mac ? allowed_gcm(OBJ_obj2nid(oid))
+                             : allowed_cbc(OBJ_obj2nid(oid), service);
+    if (how->cipher)
         return APR_SUCCESS;
     OBJ_obj2txt(oid_text, sizeof(oid_text), oid, 1);
     outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "envelope-algorithm",
                    "The content encryption algorithm is not allowed.", p,
-                   "content encryption algorithm %s is not allowed", oid_text);
+                   "content encryption algorithm %s is not allowed%s", oid_text,
+                   parts->mac ? " in AuthEnvelopedData" : "");
     return APR_EINVAL;
 }
 
-/* The envelope as OpenSSL's CMS reads it, owned by p; NULL if it cannot. */
-static CMS_ContentInfo *parse(const scep_message_t *message, apr_pool_t *p)
+/* badAlg for an envelope that is not for an RSA key. */
+static apr_status_t refuse_transport(outcome_t *out, const parts_t *parts, const char *oid,
+                                     apr_pool_t *p)
+{
+    int i, tag, class, passwords = 0, n = sk_ASN1_TYPE_num(parts->recipients);
+    long len;
+
+    for (i = 0; i < n; i++) {
+        const ASN1_TYPE *any = sk_ASN1_TYPE_value(parts->recipients, i);
+        const unsigned char *data;
+
+        if (any->type != V_ASN1_OTHER)
+            continue;
+        data = any->value.asn1_string->data;
+        if (!(ASN1_get_object(&data, &len, &tag, &class, any->value.asn1_string->length) & 0x80) &&
+            tag == 3 && class == V_ASN1_CONTEXT_SPECIFIC)
+            passwords++;
+    }
+    ERR_clear_error();
+    if (passwords > 0 && passwords == n)
+        outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "key-transport",
+                       "The server does not know challenges in clear, so it cannot open an "
+                       "envelope by one; envelope to its RSA certificate.", p,
+                       "all recipients are PasswordRecipientInfo");
+    else
+        outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "key-transport",
+                       "The request is not enveloped by RSA key transport that is supported.", p,
+                       "no recipient by rsaEncryption, or by RSAES-OAEP with SHA-1 or SHA-2%s%s",
+                       *oid ? "; found " : "", oid);
+    return APR_EINVAL;
+}
+
+/* Sets how->transport, which is that of the first recipient by RSA. */
+static apr_status_t choose_transport(scep_envelope_t *how, const parts_t *parts, outcome_t *out,
+                                     apr_pool_t *p)
+{
+    char oid_text[80] = "";
+    const ASN1_OBJECT *oid = NULL;
+    int i, found = 0;
+
+    for (i = 0; i < sk_ASN1_TYPE_num(parts->recipients) && !found; i++) {
+        const ASN1_TYPE *any = sk_ASN1_TYPE_value(parts->recipients, i);
+        const cms_key_trans_t *info;
+
+        if (any->type != V_ASN1_SEQUENCE)
+            continue;
+        info = cms_decode(ASN1_ITEM_rptr(cms_key_trans_t), any->value.asn1_string->data,
+                          (apr_size_t)any->value.asn1_string->length, p);
+        if (!info) {
+            scep_envelope_refuse(out, "a recipient cannot be read", p);
+            return APR_EINVAL;
+        }
+        found = scep_transport_read(&how->transport, info->algor);
+        X509_ALGOR_get0(&oid, NULL, NULL, info->algor);
+        OBJ_obj2txt(oid_text, sizeof(oid_text), oid, 1);
+    }
+    return found ? APR_SUCCESS : refuse_transport(out, parts, oid_text, p);
+}
+
+/* Reads how the envelope was made, and whether it may be made so. */
+static apr_status_t choose(scep_envelope_t *how, const scep_message_t *message,
+                           const scep_service_t *service, outcome_t *out, apr_pool_t *p)
+{
+    parts_t parts;
+
+    if (!read_parts(&parts, &message->envelope, p)) {
+        scep_envelope_refuse(out, "the content is no CMS EnvelopedData or AuthEnvelopedData", p);
+        return APR_EINVAL;
+    }
+    if (sk_ASN1_TYPE_num(parts.recipients) < 1 ||
+        sk_ASN1_TYPE_num(parts.recipients) > MAX_RECIPIENTS) {
+        scep_envelope_refuse(out, "the envelope has no recipient, or too many", p);
+        return APR_EINVAL;
+    }
+    if (parts.mac && ASN1_STRING_length(parts.mac) < MIN_TAG_LEN) {
+        scep_envelope_refuse(out, "the authentication tag is too short", p);
+        return APR_EINVAL;
+    }
+    if (choose_cipher(how, &parts, service, out, p) != APR_SUCCESS)
+        return APR_EINVAL;
+    return choose_transport(how, &parts, out, p);
+}
+
+/* The envelope as OpenSSL's CMS reads it in that context, owned by p; NULL if it cannot. */
+static CMS_ContentInfo *parse(const scep_message_t *message, OSSL_LIB_CTX *libctx, apr_pool_t *p)
 {
     const unsigned char *data = message->envelope.data;
-    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &data, (long)message->envelope.len);
+    CMS_ContentInfo *cms = CMS_ContentInfo_new_ex(libctx, NULL);
 
-    if (cms)
+    /* frees cms, and sets it to NULL, if it fails */
+    if (cms && d2i_CMS_ContentInfo(&cms, &data, (long)message->envelope.len))
         apr_pool_cleanup_register(p, cms, cms_cleanup, apr_pool_cleanup_null);
     return cms;
 }
@@ -125,13 +245,13 @@ static int decrypt(crypt_buf_t *plain, CMS_ContentInfo *cms, EVP_PKEY *key, X509
  * a SEQUENCE.
  */
 static int decrypt_by_trial(crypt_buf_t *plain, int *pgeneration, const scep_message_t *message,
-                            const apr_array_header_t *keys, apr_pool_t *p)
+                            const apr_array_header_t *keys, OSSL_LIB_CTX *libctx, apr_pool_t *p)
 {
     int i;
 
     for (i = 0; i < keys->nelts; i++) {
         const scep_ra_key_t *ra = &APR_ARRAY_IDX(keys, i, scep_ra_key_t);
-        CMS_ContentInfo *cms = parse(message, p);
+        CMS_ContentInfo *cms = parse(message, libctx, p);
 
         plain->len = 0;
         if (cms && decrypt(plain, cms, ra->key, NULL, p) && plain->data[0] == 0x30) {
@@ -143,137 +263,42 @@ static int decrypt_by_trial(crypt_buf_t *plain, int *pgeneration, const scep_mes
     return 0;
 }
 
-apr_status_t scep_envelope_open(crypt_buf_t *plain, const EVP_CIPHER **pcipher, int *pgeneration,
+apr_status_t scep_envelope_open(crypt_buf_t *plain, scep_envelope_t *how,
                                 const scep_message_t *message, const scep_service_t *service,
                                 outcome_t *out, apr_pool_t *p)
 {
     CMS_ContentInfo *cms;
+    OSSL_LIB_CTX *libctx = NULL;
     int i;
 
     plain->data = NULL;
     plain->len = 0;
-    *pcipher = NULL;
-    *pgeneration = 0;
+    memset(how, 0, sizeof(*how));
     if (message->envelope.len == 0) {
         scep_envelope_refuse(out, "the message holds no envelope", p);
         return APR_EINVAL;
     }
-    if (choose_cipher(pcipher, message, service->legacy, out, p) != APR_SUCCESS)
+    if (choose(how, message, service, out, p) != APR_SUCCESS) {
+        memset(how, 0, sizeof(*how));
         return APR_EINVAL;
-    cms = parse(message, p);
+    }
+    if (service->legacy_lib && how->cipher == service->legacy_lib->des)
+        libctx = service->legacy_lib->libctx;
+    cms = parse(message, libctx, p);
     for (i = 0; cms && i < service->decrypters->nelts; i++) {
         const scep_ra_key_t *ra = &APR_ARRAY_IDX(service->decrypters, i, scep_ra_key_t);
 
         if (!is_recipient(cms, ra->cert))
             continue;
-        *pgeneration = i;
+        how->generation = i;
         if (decrypt(plain, cms, ra->key, ra->cert, p))
             return APR_SUCCESS;
         scep_envelope_refuse(out, "decryption with the named RA key failed", p);
         return APR_EINVAL;
     }
     ERR_clear_error();
-    if (cms && decrypt_by_trial(plain, pgeneration, message, service->decrypters, p))
+    if (cms && decrypt_by_trial(plain, &how->generation, message, service->decrypters, libctx, p))
         return APR_SUCCESS;
     scep_envelope_refuse(out, "no RA key of this service opens it", p);
     return APR_EINVAL;
-}
-
-/* Encrypts plain under a new key; key and parameters go to the caller. */
-static apr_status_t encrypt_content(PKCS7_ENC_CONTENT *content, const crypt_buf_t *plain,
-                                    const EVP_CIPHER *cipher, unsigned char *key)
-{
-    unsigned char iv[EVP_MAX_IV_LENGTH];
-    unsigned char *data = NULL;
-    int len = 0, last = 0;
-    apr_status_t rv = APR_EGENERAL;
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    ASN1_TYPE *parameter = ASN1_TYPE_new();
-
-    data = OPENSSL_malloc(plain->len + EVP_MAX_BLOCK_LENGTH);
-    if (!ctx || !data || !parameter || plain->len > INT_MAX - EVP_MAX_BLOCK_LENGTH ||
-        crypt_random(iv, sizeof(iv)) != APR_SUCCESS ||
-        EVP_EncryptInit_ex2(ctx, cipher, NULL, NULL, NULL) != 1 ||
-        EVP_CIPHER_CTX_rand_key(ctx, key) <= 0 ||
-        EVP_EncryptInit_ex2(ctx, NULL, key, iv, NULL) != 1 ||
-        EVP_CIPHER_param_to_asn1(ctx, parameter) <= 0 ||
-        EVP_EncryptUpdate(ctx, data, &len, plain->data, (int)plain->len) != 1 ||
-        EVP_EncryptFinal_ex(ctx, data + len, &last) != 1)
-        goto leave;
-    if (!X509_ALGOR_set0(content->algorithm, OBJ_nid2obj(EVP_CIPHER_get_nid(cipher)),
-                         V_ASN1_UNDEF, NULL))
-        goto leave;
-    ASN1_TYPE_free(content->algorithm->parameter);
-    content->algorithm->parameter = parameter;
-    parameter = NULL;
-    if (!content->enc_data)
-        content->enc_data = ASN1_OCTET_STRING_new();
-    if (!content->enc_data)
-        goto leave;
-    ASN1_STRING_set0(content->enc_data, data, len + last);
-    data = NULL;
-    rv = APR_SUCCESS;
-
-leave:
-    ASN1_TYPE_free(parameter);
-    OPENSSL_free(data);
-    EVP_CIPHER_CTX_free(ctx);
-    return rv;
-}
-
-/* The content key for the signer: KeyTransRecipientInfo, PKCS #1 v1.5. */
-static apr_status_t encrypt_key(PKCS7_RECIP_INFO *info, const unsigned char *key, size_t key_len,
-                                const scep_message_t *message)
-{
-    unsigned char encrypted[2048];
-    size_t len = sizeof(encrypted);
-    apr_status_t rv = APR_EGENERAL;
-    const cert_info_t *cert = message->signer_cert->info;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, message->signer_key, NULL);
-
-    if (ctx && EVP_PKEY_encrypt_init(ctx) > 0 &&
-        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) > 0 &&
-        EVP_PKEY_encrypt(ctx, encrypted, &len, key, key_len) > 0 &&
-        ASN1_INTEGER_set(info->version, 0) &&
-        X509_NAME_set(&info->issuer_and_serial->issuer, cert->issuer) &&
-        ASN1_STRING_copy(info->issuer_and_serial->serial, cert->serial) &&
-        X509_ALGOR_set0(info->key_enc_algor, OBJ_nid2obj(NID_rsaEncryption), V_ASN1_NULL, NULL) &&
-        ASN1_OCTET_STRING_set(info->enc_key, encrypted, (int)len))
-        rv = APR_SUCCESS;
-    EVP_PKEY_CTX_free(ctx);
-    return rv;
-}
-
-apr_status_t scep_envelope_seal(crypt_buf_t *sealed, const crypt_buf_t *plain,
-                                const EVP_CIPHER *cipher, const scep_message_t *message,
-                                apr_pool_t *p)
-{
-    unsigned char key[EVP_MAX_KEY_LENGTH];
-    apr_status_t rv = APR_EGENERAL;
-    PKCS7 *p7 = NULL;
-    PKCS7_RECIP_INFO *info = NULL;
-
-    sealed->data = NULL;
-    sealed->len = 0;
-    if (!EVP_PKEY_is_a(message->signer_key, "RSA"))
-        return APR_EINVAL;
-    ERR_clear_error();
-    p7 = PKCS7_new();
-    info = PKCS7_RECIP_INFO_new();
-    if (!p7 || !info || !PKCS7_set_type(p7, NID_pkcs7_enveloped) ||
-        encrypt_content(p7->d.enveloped->enc_data, plain, cipher, key) != APR_SUCCESS ||
-        encrypt_key(info, key, (size_t)EVP_CIPHER_get_key_length(cipher), message) != APR_SUCCESS)
-        goto leave;
-    if (!sk_PKCS7_RECIP_INFO_push(p7->d.enveloped->recipientinfo, info))
-        goto leave;
-    info = NULL;
-    *sealed = cms_encode(ASN1_ITEM_rptr(PKCS7), p7, p);
-    if (sealed->data)
-        rv = APR_SUCCESS;
-
-leave:
-    OPENSSL_cleanse(key, sizeof(key));
-    PKCS7_RECIP_INFO_free(info);
-    PKCS7_free(p7);
-    return rv;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pkiMessage: decode, verify, read attributes (RFC 8894 section 3.2). */
 #include "message.h"
+#include "algorithm.h"
 #include "oid.h"
 
 #include <apr_strings.h>
@@ -35,16 +36,14 @@ const char *scep_message_type_name(int type)
 }
 
 /* The digest to verify with, NULL if it may not be used (allow-list). */
-static const EVP_MD *allowed_digest(int nid, unsigned legacy)
+static const EVP_MD *allowed_digest(int nid, const scep_service_t *service)
 {
-    switch (nid) {
-    case NID_sha1: return legacy & SCEP_LEGACY_SHA1 ? EVP_sha1() : NULL;
-    case NID_sha224: return EVP_sha224();
-    case NID_sha256: return EVP_sha256();
-    case NID_sha384: return EVP_sha384();
-    case NID_sha512: return EVP_sha512();
-    default: return NULL;
-    }
+    if (nid == NID_md5)
+        return service->legacy & SCEP_LEGACY_MD5 && service->legacy_lib ? service->legacy_lib->md5
+                                                                        : NULL;
+    if (nid == NID_sha1 && !(service->legacy & SCEP_LEGACY_SHA1))
+        return NULL;
+    return scep_sha(nid);
 }
 
 /* Whether the certificate is the one that a subjectKeyIdentifier names. */
@@ -175,17 +174,32 @@ static int digest_matches(const cms_signer_info_t *signer, const EVP_MD *md,
            CRYPTO_memcmp(ASN1_STRING_get0_data(sent), digest, len) == 0;
 }
 
-/* 1 if the signature over the attributes verifies with the signer's key. */
-static int signature_verifies(const scep_message_t *message, const cms_signer_info_t *signer)
+/* NID of the SignerInfo's signature algorithm. */
+static int signature_nid(const cms_signer_info_t *signer)
 {
-    int ok = 0, len;
-    unsigned char *der = NULL;
     const ASN1_OBJECT *oid = NULL;
-    EVP_MD_CTX *ctx = NULL;
-    EVP_PKEY *key = message->signer_key;
 
     X509_ALGOR_get0(&oid, NULL, NULL, signer->signature_algor);
-    if (OBJ_obj2nid(oid) == NID_rsassaPss) {
+    return OBJ_obj2nid(oid);
+}
+
+/* 1 if the signature over the attributes verifies with the signer's key. */
+static int signature_verifies(const scep_message_t *message, const cms_signer_info_t *signer,
+                              const scep_service_t *service)
+{
+    int ok = 0, len, nid = signature_nid(signer);
+    unsigned char *der = NULL;
+    const char *name = nid == NID_ED25519 ? NULL : EVP_MD_get0_name(message->digest);
+    EVP_MD_CTX *ctx = NULL;
+    OSSL_LIB_CTX *libctx = NULL;
+    EVP_PKEY *key = message->signer_key;
+
+    if (service->legacy_lib && message->digest == service->legacy_lib->md5)
+        libctx = service->legacy_lib->libctx;
+    /* such a key verifies nothing else, whatever the message calls its signature */
+    if (EVP_PKEY_is_a(key, "RSA-PSS") && nid != NID_rsassaPss)
+        return 0;
+    if (nid == NID_rsassaPss) {
         ok = ASN1_item_verify(ASN1_ITEM_rptr(cms_attributes_as_sent), signer->signature_algor,
                               signer->signature, signer->signed_attributes, key) == 1;
         ERR_clear_error();
@@ -194,7 +208,7 @@ static int signature_verifies(const scep_message_t *message, const cms_signer_in
     len = ASN1_item_i2d((const ASN1_VALUE *)signer->signed_attributes, &der,
                         ASN1_ITEM_rptr(cms_attributes_as_sent));
     ctx = EVP_MD_CTX_new();
-    if (len > 0 && ctx && EVP_DigestVerifyInit(ctx, NULL, message->digest, NULL, key) == 1)
+    if (len > 0 && ctx && EVP_DigestVerifyInit_ex(ctx, NULL, name, libctx, NULL, key, NULL) == 1)
         ok = EVP_DigestVerify(ctx, ASN1_STRING_get0_data(signer->signature),
                               (size_t)ASN1_STRING_length(signer->signature), der,
                               (size_t)len) == 1;
@@ -204,22 +218,34 @@ static int signature_verifies(const scep_message_t *message, const cms_signer_in
     return ok;
 }
 
+/* Whether the signature algorithm goes with the SignerInfo's digest. */
+static int signature_fits(const cms_signer_info_t *signer, int digest)
+{
+    switch (signature_nid(signer)) {
+    case NID_rsaEncryption:
+    case NID_X9_62_id_ecPublicKey:
+        return 1;                       /* a bare key algorithm: the digest is the SignerInfo's */
+    case NID_ED25519:
+        return digest == NID_sha512;    /* RFC 8419 section 3.1 */
+    case NID_rsassaPss:
+        return digest != NID_md5 && crypt_signature_digest(signer->signature_algor) == digest &&
+               scep_pss_is_usable(signer->signature_algor);
+    default:
+        return crypt_signature_digest(signer->signature_algor) == digest;
+    }
+}
+
 /* Sets message->digest; REFUSED badAlg if digest or signature algorithm is not allowed. */
 static apr_status_t choose_digest(scep_message_t *message, const cms_signer_info_t *signer,
-                                  unsigned legacy, outcome_t *out, apr_pool_t *p)
+                                  const scep_service_t *service, outcome_t *out, apr_pool_t *p)
 {
     char digest_oid[80], signature_oid[80];
     const ASN1_OBJECT *digest = NULL, *signature = NULL;
-    int nid, md;
 
     X509_ALGOR_get0(&digest, NULL, NULL, signer->digest);
     X509_ALGOR_get0(&signature, NULL, NULL, signer->signature_algor);
-    nid = OBJ_obj2nid(digest);
-    md = crypt_signature_digest(signer->signature_algor);
-    message->digest = allowed_digest(nid, legacy);
-    /* a bare key algorithm takes the SignerInfo's digest, any other must name the same one */
-    if (message->digest && (md == nid || OBJ_obj2nid(signature) == NID_rsaEncryption ||
-                            OBJ_obj2nid(signature) == NID_X9_62_id_ecPublicKey))
+    message->digest = allowed_digest(OBJ_obj2nid(digest), service);
+    if (message->digest && signature_fits(signer, OBJ_obj2nid(digest)))
         return APR_SUCCESS;
     OBJ_obj2txt(digest_oid, sizeof(digest_oid), digest, 1);
     OBJ_obj2txt(signature_oid, sizeof(signature_oid), signature, 1);
@@ -345,8 +371,8 @@ static apr_status_t read_signer(scep_message_t *message, const cms_signed_data_t
     return APR_SUCCESS;
 }
 
-apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der, unsigned legacy,
-                               outcome_t *out, apr_pool_t *p)
+apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der,
+                               const scep_service_t *service, outcome_t *out, apr_pool_t *p)
 {
     scep_message_t *message = apr_pcalloc(p, sizeof(*message));
     cms_signed_t *cms;
@@ -368,7 +394,7 @@ apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der
         return malformed(out, "content-type", "the signed content is not an octet string", p);
     if ((error = read_attributes(message, signer, p)) != NULL)
         return malformed(out, "attributes", error, p);
-    if (choose_digest(message, signer, legacy, out, p) != APR_SUCCESS) {
+    if (choose_digest(message, signer, service, out, p) != APR_SUCCESS) {
         *pmessage = message;
         return APR_EINVAL;
     }
@@ -376,7 +402,7 @@ apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der
         return APR_EINVAL;
     if (!digest_matches(signer, message->digest, &digested) && must_verify())
         return malformed(out, "message-digest", "the message's digest is wrong or missing", p);
-    if (!signature_verifies(message, signer) && must_verify())
+    if (!signature_verifies(message, signer, service) && must_verify())
         return malformed(out, "message-signature", "the message's signature does not verify", p);
     *pmessage = message;
     return APR_SUCCESS;

@@ -38,10 +38,10 @@ typedef struct scep_message_t {
  * (other attributes are the caller's to check).  APR_EINVAL with out MALFORMED: no answer but
  * HTTP 400. APR_EINVAL with out REFUSED (badAlg): an algorithm that may not vouch for a message;
  * *pmessage then holds transactionID and nonce for the answer, unverified, and nothing else may
- * be used. legacy: SCEP_LEGACY_*.  der must outlive the message.
+ * be used.  Of service only legacy and legacy_lib are looked at.  der must outlive the message.
  */
-apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der, unsigned legacy,
-                               outcome_t *out, apr_pool_t *p);
+apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der,
+                               const scep_service_t *service, outcome_t *out, apr_pool_t *p);
 
 /* "PKCSReq" ...; "unknown" for an undefined number.  Never NULL. */
 const char *scep_message_type_name(int type);

@@ -29,7 +29,8 @@ static csr_t *csr_again(const policy_tx_t *tx, const scep_ctx_t *ctx, outcome_t 
     outcome_t why;
 
     if (tx->csr_der.len > 0 &&
-        csr_make(&csr, &tx->csr_der, 1, &why, ctx->pool) == APR_SUCCESS)
+        csr_make(&csr, &tx->csr_der, scep_csr_digests(ctx->service), &why, ctx->pool) ==
+            APR_SUCCESS)
         return csr;
     ERR_clear_error();
     outcome_unavailable(out, "waiting-request", 0, ctx->pool,
@@ -94,8 +95,8 @@ void scep_poll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
 {
     crypt_buf_t plain;
 
-    if (scep_envelope_open(&plain, &enrollment->cipher, &enrollment->generation, message,
-                           ctx->service, &trace->outcome, ctx->pool) != APR_SUCCESS)
+    if (scep_envelope_open(&plain, &enrollment->envelope, message, ctx->service, &trace->outcome,
+                           ctx->pool) != APR_SUCCESS)
         return;
     if (!cms_decode(ASN1_ITEM_rptr(issuer_and_subject_t), plain.data, plain.len, ctx->pool)) {
         scep_envelope_refuse(&trace->outcome, "the content is not an IssuerAndSubject", ctx->pool);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CertRep: encode and sign (RFC 8894 section 3.3.2). */
 #include "reply.h"
-#include "envelope.h"
 #include "oid.h"
 
 #include <apr_strings.h>
@@ -211,19 +210,29 @@ static apr_status_t make_content(crypt_buf_t *content, const scep_reply_t *reply
 
     if (!degenerate.data)
         return APR_EGENERAL;
-    return scep_envelope_seal(content, &degenerate,
-                              reply->cipher ? reply->cipher : EVP_aes_128_cbc(), reply->message, p);
+    return scep_envelope_seal(content, &degenerate, &reply->envelope, reply->password,
+                              reply->message, p);
+}
+
+/* The digest to answer with: what the device signed with, and so can verify. */
+static const EVP_MD *digest_out(const scep_message_t *message, const scep_service_t *service)
+{
+    if (!message->digest)
+        return EVP_sha256();
+    if (EVP_MD_get_type(message->digest) != NID_md5)
+        return message->digest;
+    return service->legacy & SCEP_LEGACY_SHA1 ? EVP_sha1() : EVP_sha256();
 }
 
 apr_status_t scep_reply_make(crypt_buf_t *der, const scep_service_t *service,
                              const scep_reply_t *reply, apr_pool_t *p)
 {
-    const EVP_MD *md = reply->message->digest ? reply->message->digest : EVP_sha256();
+    const EVP_MD *md = digest_out(reply->message, service);
     int sealed = reply->outcome->result == OUTCOME_SUCCESS;
     crypt_buf_t content = { (const unsigned char *)"", 0 };
     cms_signed_t *cms;
     cms_signer_info_t *signer;
-    const scep_ra_key_t *ra = scep_service_signer(service, reply->generation);
+    const scep_ra_key_t *ra = scep_service_signer(service, reply->envelope.generation);
     apr_status_t rv;
 
     der->data = NULL;

@@ -13,6 +13,7 @@
 #include "../../common/log.h"
 #include "../../common/outcome.h"
 #include "../../policy/policy.h"
+#include "legacy.h"
 
 /* ScepLegacyAlgorithms: what may come in although it is weak. */
 #define SCEP_LEGACY_3DES 1u
@@ -52,6 +53,7 @@ typedef struct scep_service_t {
     ca_t *ca;
     const char *templates[3];               /* by csr_usage_e; else CA_TEMPLATE_DEFAULT */
     unsigned legacy;                        /* SCEP_LEGACY_* */
+    const scep_legacy_t *legacy_lib;        /* scep_legacy_make(); NULL: neither DES nor MD5 */
     const char *capabilities;               /* ScepCapabilities, LF between; NULL: generated */
     int include_ca;                         /* ScepIncludeCA: the issuing CA follows the leaf */
     apr_interval_time_t request_timeout;    /* budget of one request, from arrival */

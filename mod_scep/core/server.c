@@ -60,15 +60,24 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
 {
     scep_reply_t reply;
     scep_trace_t *trace = &response->trace;
+    apr_status_t rv;
 
     memset(&reply, 0, sizeof(reply));
     reply.message = message;
     reply.outcome = &trace->outcome;
     reply.certificates = enrollment->certificates;
     reply.ncertificates = enrollment->ncertificates;
-    reply.cipher = enrollment->cipher;
-    reply.generation = enrollment->generation;
-    if (scep_reply_make(&response->body, ctx->service, &reply, ctx->pool) != APR_SUCCESS) {
+    reply.envelope = enrollment->envelope;
+    reply.password = enrollment->csr ? enrollment->csr->challenge : NULL;
+    rv = scep_reply_make(&response->body, ctx->service, &reply, ctx->pool);
+    if (rv == APR_EINVAL) {
+        outcome_refuse(&trace->outcome, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "signer-key-type",
+                       "The key of the message's signer cannot receive an enveloped answer.",
+                       ctx->pool, "signer's key is %s, and there is no challenge to envelope by",
+                       crypt_key_name(message->signer_key, ctx->pool));
+        rv = scep_reply_make(&response->body, ctx->service, &reply, ctx->pool);
+    }
+    if (rv != APR_SUCCESS) {
         log_openssl_errors(ctx->log, LOG_SINK_ERR, SCEPTAG(0100), "cannot make the CertRep");
         outcome_unavailable(&trace->outcome, "reply", 0, ctx->pool, "the CertRep cannot be made");
         answer_without_body(response);
@@ -132,7 +141,7 @@ static void pki_operation(scep_response_t *response, const scep_ctx_t *ctx,
     apr_status_t rv;
 
     memset(&enrollment, 0, sizeof(enrollment));
-    rv = scep_message_make(&message, der, ctx->service->legacy, &trace->outcome, ctx->pool);
+    rv = scep_message_make(&message, der, ctx->service, &trace->outcome, ctx->pool);
     if (message) {
         trace->transaction_id = message->transaction_id;
         trace->message_type = scep_message_type_name(message->message_type);

@@ -193,8 +193,8 @@ const char *db_prepare(const char *file, apr_interval_time_t busy_timeout, uid_t
     return error;
 }
 
-/* Pool cleanup: closes the idle connections. */
-static apr_status_t close_idle(void *baton)
+/* Pool cleanup: closes the connections. */
+static apr_status_t close_all(void *baton)
 {
     db_pool_t *pool = baton;
     db_t *db;
@@ -203,6 +203,8 @@ static apr_status_t close_idle(void *baton)
         pool->idle = db->next;
         db_close(db);
     }
+    db_close(pool->writer);
+    pool->writer = NULL;
     return APR_SUCCESS;
 }
 
@@ -211,25 +213,18 @@ apr_status_t db_pool_init(db_pool_t *pool, apr_pool_t *pchild)
     apr_status_t rv = apr_thread_mutex_create(&pool->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
 
     if (rv == APR_SUCCESS)
-        rv = apr_thread_mutex_create(&pool->gate, APR_THREAD_MUTEX_TIMED, pchild);
-    pool->idle = NULL;
+        rv = gate_init(&pool->gate, pchild);
+    pool->idle = pool->writer = NULL;
     if (rv == APR_SUCCESS)
-        apr_pool_cleanup_register(pchild, pool, close_idle, apr_pool_cleanup_null);
+        apr_pool_cleanup_register(pchild, pool, close_all, apr_pool_cleanup_null);
     return rv;
 }
 
-/* An idle connection, or a new one; NULL with *code set. */
-static db_t *take(db_pool_t *pool, int *code, apr_pool_t *p)
+/* A new connection to a file of our schema; NULL with *code set. */
+static db_t *connect_file(const db_pool_t *pool, int *code, apr_pool_t *p)
 {
     db_t *db;
 
-    apr_thread_mutex_lock(pool->mutex);
-    db = pool->idle;
-    if (db)
-        pool->idle = db->next;
-    apr_thread_mutex_unlock(pool->mutex);
-    if (db)
-        return db;
     *code = db_open(&db, pool->file, pool->busy_timeout, p);
     if (*code == SQLITE_OK && get_number(db, "PRAGMA user_version") != SCHEMA_VERSION)
         *code = SQLITE_SCHEMA;
@@ -239,26 +234,45 @@ static db_t *take(db_pool_t *pool, int *code, apr_pool_t *p)
     return NULL;
 }
 
-/*
- * Writers of one child queue at a mutex and only the first of them polls for the file's lock:
- * SQLite has no queue, and all threads polling cost more than the writes.
- */
-static apr_status_t pass_gate(db_pool_t *pool, db_t *db)
+/* Starts db's transaction by that statement; an SQLite result code, the error recorded in p. */
+static int begin(db_pool_t *pool, db_t *db, sql_e statement, apr_pool_t *p)
 {
-    apr_status_t rv = apr_thread_mutex_timedlock(pool->gate, pool->busy_timeout);
-
-    db->at_gate = rv == APR_SUCCESS;
-    return rv;
+    db->error = SQLITE_OK;
+    db->deadline = apr_time_now() + pool->busy_timeout;
+    if (db_query(db, statement, "") >= 0)
+        return SQLITE_OK;
+    store_set_error(p, status_of(db->error), "%s: %s", pool->file, sqlite3_errmsg(db->handle));
+    return db->error;
 }
 
-/* Gives a connection back, or closes it where it may be broken. */
+/* Commits, or rolls back after an error; an SQLite result code, the error in text. */
+static int finish(db_t *db, char *text, apr_size_t size)
+{
+    int error;
+
+    if (db->error == SQLITE_OK)
+        db_query(db, SQL_COMMIT, "");
+    error = db->error;
+    if (error == SQLITE_OK)
+        return SQLITE_OK;
+    apr_cpystrn(text, sqlite3_errmsg(db->handle), size);
+    db->error = SQLITE_OK;
+    if (!sqlite3_get_autocommit(db->handle))
+        db_query(db, SQL_ROLLBACK, "");
+    db->error = error;
+    return error;
+}
+
+/* Whether the connection may be broken by what happened. */
+static int is_broken(const db_t *db)
+{
+    return db->error != SQLITE_OK && (db->error & 0xff) != SQLITE_BUSY;
+}
+
+/* Gives a reading connection back, or closes it where it may be broken. */
 static void give_back(db_pool_t *pool, db_t *db)
 {
-    if (db->at_gate) {
-        db->at_gate = 0;
-        apr_thread_mutex_unlock(pool->gate);
-    }
-    if (db->error != SQLITE_OK && (db->error & 0xff) != SQLITE_BUSY) {
+    if (is_broken(db)) {
         db_close(db);
         return;
     }
@@ -268,26 +282,60 @@ static void give_back(db_pool_t *pool, db_t *db)
     apr_thread_mutex_unlock(pool->mutex);
 }
 
+/* Forgets the writer where it may be broken. */
+static void check_writer(db_pool_t *pool)
+{
+    if (pool->writer && is_broken(pool->writer)) {
+        db_close(pool->writer);
+        pool->writer = NULL;
+    }
+}
+
+/* db_begin() for writing: into the transaction that is open, or a new one. */
+static apr_status_t begin_write(db_t **pdb, db_pool_t *pool, apr_pool_t *p)
+{
+    int code = SQLITE_OK, joined = 0;
+    apr_status_t rv = gate_enter(&pool->gate, &joined, pool->busy_timeout);
+
+    if (rv == APR_TIMEUP)
+        return store_set_error(p, rv, "%s: other threads are still writing", pool->file);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (!joined) {
+        if (!pool->writer && (pool->writer = connect_file(pool, &code, p)) == NULL)
+            store_set_error(p, status_of(code), "%s: %s", pool->file, sqlite3_errstr(code));
+        else
+            code = begin(pool, pool->writer, SQL_BEGIN_WRITE, p);
+        if (code != SQLITE_OK) {
+            check_writer(pool);
+            gate_close(&pool->gate, code, "");
+            return status_of(code);
+        }
+        pool->writer->writes = 1;
+    }
+    *pdb = pool->writer;
+    return APR_SUCCESS;
+}
+
 apr_status_t db_begin(db_t **pdb, db_pool_t *pool, int writes, apr_pool_t *p)
 {
     int code = SQLITE_OK;
-    db_t *db = NULL;
+    db_t *db;
 
     *pdb = NULL;
     if (!pool->mutex)
         return store_set_error(p, APR_EINIT, "%s: not set up in this process", pool->file);
-    db = take(pool, &code, p);
-    if (!db)
+    if (writes)
+        return begin_write(pdb, pool, p);
+    apr_thread_mutex_lock(pool->mutex);
+    db = pool->idle;
+    if (db)
+        pool->idle = db->next;
+    apr_thread_mutex_unlock(pool->mutex);
+    if (!db && (db = connect_file(pool, &code, p)) == NULL)
         return store_set_error(p, status_of(code), "%s: %s", pool->file, sqlite3_errstr(code));
-    db->error = SQLITE_OK;
-    db->deadline = apr_time_now() + pool->busy_timeout;
-    if (writes && pass_gate(pool, db) != APR_SUCCESS) {
-        give_back(pool, db);
-        return store_set_error(p, APR_TIMEUP, "%s: other threads are still writing", pool->file);
-    }
-    if (db_query(db, writes ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, "") < 0) {
-        code = db->error;
-        store_set_error(p, status_of(code), "%s: %s", pool->file, sqlite3_errmsg(db->handle));
+    code = begin(pool, db, SQL_BEGIN_READ, p);
+    if (code != SQLITE_OK) {
         give_back(pool, db);
         return status_of(code);
     }
@@ -295,24 +343,33 @@ apr_status_t db_begin(db_t **pdb, db_pool_t *pool, int writes, apr_pool_t *p)
     return APR_SUCCESS;
 }
 
+/* db_end() for writing: by the last of those that queue for all of them. */
+static int end_write(db_pool_t *pool, char *text, apr_size_t size)
+{
+    int error = SQLITE_OK;
+
+    if (pool->writer->error == SQLITE_OK && gate_pass_on(&pool->gate, &error, text, size))
+        return error;
+    error = finish(pool->writer, text, size);
+    check_writer(pool);
+    gate_close(&pool->gate, error, text);
+    return error;
+}
+
 apr_status_t db_end(db_pool_t *pool, db_t *db, apr_pool_t *p)
 {
-    apr_status_t rv;
+    char text[GATE_TEXT_SIZE] = "";
     int error;
 
-    if (db->error == SQLITE_OK)
-        db_query(db, SQL_COMMIT, "");
-    error = db->error;
-    rv = status_of(error);
-    if (error != SQLITE_OK) {
-        store_set_error(p, rv, "%s: %s", pool->file, sqlite3_errmsg(db->handle));
-        db->error = SQLITE_OK;
-        if (!sqlite3_get_autocommit(db->handle))
-            db_query(db, SQL_ROLLBACK, "");
-        db->error = error;
+    if (db->writes)
+        error = end_write(pool, text, sizeof(text));
+    else {
+        error = finish(db, text, sizeof(text));
+        give_back(pool, db);
     }
-    give_back(pool, db);
-    return rv;
+    return error == SQLITE_OK
+               ? APR_SUCCESS
+               : store_set_error(p, status_of(error), "%s: %s", pool->file, text);
 }
 
 /* Binds one parameter of the given type; an SQLite result code. */

@@ -5,11 +5,16 @@
  * A connection is used by one thread at a time and keeps its statements.  An error sticks to it:
  * after the first one db_query() does nothing, and db_end() rolls back and reports it.  So an
  * operation is written straight down, and looks at the error once.
+ *
+ * Writing operations of one child that queue meanwhile share a transaction of SQLite's: each sees
+ * what the ones before it wrote, and none has its answer before the commit that is for all of them.
+ * So the child pays for one fsync instead of many.  An error ends all of them alike.
  */
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
 
 #include "../../common/crypt.h"
+#include "store_sqlite_gate.h"
 #include <apr_pools.h>
 #include <apr_thread_mutex.h>
 #include <apr_time.h>
@@ -31,17 +36,18 @@ struct db_t {
     sqlite3_stmt *statements[SQL_COUNT];
     int error;           /* SQLITE_OK, or the first error since db_begin() */
     apr_time_t deadline; /* for the lock of the file */
-    int at_gate;         /* this connection's thread holds the gate */
+    int writes;          /* it is the child's writer */
     db_t *next;          /* in the idle list */
 };
 
-/* All connections of a child. */
+/* All connections of a child: one for writing, any number for reading. */
 typedef struct db_pool_t {
     const char *file;
     apr_interval_time_t busy_timeout;
+    gate_t gate;               /* to the writer */
+    db_t *writer;              /* NULL: none yet, or closed after an error */
     apr_thread_mutex_t *mutex; /* guards idle */
-    apr_thread_mutex_t *gate;  /* held by the one thread of the child that writes */
-    db_t *idle;
+    db_t *idle;                /* for reading */
 } db_pool_t;
 
 /* Makes the file and its schema, owned by uid and gid.  Error text in p, NULL on success. */
@@ -51,11 +57,12 @@ const char *db_prepare(const char *file, apr_interval_time_t busy_timeout, uid_t
 /* Starts a child's pool without a connection; all are closed with pchild. */
 apr_status_t db_pool_init(db_pool_t *pool, apr_pool_t *pchild);
 
-/* Lends a connection with a transaction begun (for writing or reading).  The error is recorded in
- * p. */
+/* Lends a connection with a transaction begun, for writing (or joined) or reading.  The error is
+ * recorded in p. */
 apr_status_t db_begin(db_t **pdb, db_pool_t *pool, int writes, apr_pool_t *p);
 
-/* Ends the transaction and gives the connection back.  The error is recorded in p. */
+/* Ends the transaction and gives the connection back; returns when all is on the disk.  The error
+ * is recorded in p. */
 apr_status_t db_end(db_pool_t *pool, db_t *db, apr_pool_t *p);
 
 /*

@@ -26,8 +26,8 @@ static void set_up(void)
 }
 
 /* The answer to a message must be one that can be read, if it can be made. */
-static void answer(const scep_message_t *message, const outcome_t *out, const EVP_CIPHER *cipher,
-                   apr_pool_t *p)
+static void answer(const scep_message_t *message, const outcome_t *out, const scep_envelope_t *how,
+                   const char *password, apr_pool_t *p)
 {
     crypt_buf_t der, leaf = { (const unsigned char *)"\x30\x03\x02\x01\x05", 5 };
     scep_reply_t reply;
@@ -36,7 +36,9 @@ static void answer(const scep_message_t *message, const outcome_t *out, const EV
     memset(&reply, 0, sizeof(reply));
     reply.message = message;
     reply.outcome = out;
-    reply.cipher = cipher;
+    if (how)
+        reply.envelope = *how;
+    reply.password = password;
     reply.certificates = &leaf;
     reply.ncertificates = 1;
     rv = scep_reply_make(&der, &fixture.service, &reply, p);
@@ -50,20 +52,19 @@ static void answer(const scep_message_t *message, const outcome_t *out, const EV
 /* A message that was read: open its envelope, read the request, answer. */
 static void enroll(const scep_message_t *message, apr_pool_t *p)
 {
-    const EVP_CIPHER *cipher;
+    scep_envelope_t how;
     crypt_buf_t plain;
     csr_t *csr = NULL;
-    int generation;
     outcome_t out;
     apr_status_t rv;
 
     FUZZ_CHECK(message->signer_cert && message->signer_key && message->digest);
     FUZZ_CHECK(message->sender_nonce.len <= 64);
     outcome_init(&out);
-    rv = scep_envelope_open(&plain, &cipher, &generation, message, &fixture.service, &out, p);
+    rv = scep_envelope_open(&plain, &how, message, &fixture.service, &out, p);
     FUZZ_CHECK(ERR_peek_error() == 0);
     if (rv == APR_SUCCESS) {
-        FUZZ_CHECK(plain.len > 0 && cipher);
+        FUZZ_CHECK(plain.len > 0 && how.cipher);
         rv = csr_make(&csr, &plain, 1, &out, p);
         FUZZ_CHECK((rv == APR_SUCCESS) == (csr != NULL));
     }
@@ -71,7 +72,7 @@ static void enroll(const scep_message_t *message, apr_pool_t *p)
         outcome_success(&out);
     else
         FUZZ_CHECK(out.result == OUTCOME_REFUSED);
-    answer(message, &out, cipher, p);
+    answer(message, &out, &how, csr ? csr->challenge : NULL, p);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
@@ -88,7 +89,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     outcome_init(&out);
     der.data = data;
     der.len = size;
-    rv = scep_message_make(&message, &der, SCEP_LEGACY_3DES | SCEP_LEGACY_SHA1, &out, p);
+    rv = scep_message_make(&message, &der, &fixture.service, &out, p);
     FUZZ_CHECK(ERR_peek_error() == 0);
     FUZZ_CHECK(!message || (message->transaction_id && *message->transaction_id &&
                             strlen(message->transaction_id) <= 255));
@@ -99,7 +100,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     else {
         FUZZ_CHECK(out.result == (message ? OUTCOME_REFUSED : OUTCOME_MALFORMED));
         if (message)
-            answer(message, &out, NULL, p);
+            answer(message, &out, NULL, NULL, p);
     }
     apr_pool_destroy(p);
     return 0;

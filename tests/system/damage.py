@@ -190,7 +190,8 @@ def cms_rows(keys):
         "no signed attributes": (edit(attributes=only([])), 400, None),
         "content is an INTEGER": (edit(encapsulated=only(der.seq(data_oid, der.explicit(
             0, der.integer(5))))), 400, None),
-        "EC signer": (dict(key=ec.generate_private_key(ec.SECP256R1())), BAD_ALG, None),
+        "EC signer without a challenge": (dict(key=ec.generate_private_key(ec.SECP256R1()), challenge=None), BAD_ALG,
+                                          "signer-key-type"),
     }
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A CA, an RA and a device on OpenSSL's own functions: see scep_fixture.h. */
 #include "scep_fixture.h"
+#include "../../mod_scep/core/cms_asn1.h"
 
 #include <apr_strings.h>
 #include <openssl/err.h>
@@ -81,8 +82,8 @@ static X509 *make_certificate(const scep_fixture_cert_t *want)
                                                  : "digitalSignature,keyEncipherment");
         add_extension(cert, "subjectKeyIdentifier", "hash");
     }
-    need(X509_sign(cert, want->issuer_key ? want->issuer_key : want->key, EVP_sha256()) > 0,
-         "X509_sign");
+    need(X509_sign(cert, want->issuer_key ? want->issuer_key : want->key,
+                   want->md ? want->md : EVP_sha256()) > 0, "X509_sign");
     return cert;
 }
 
@@ -223,19 +224,44 @@ crypt_buf_t scep_fixture_csr(apr_pool_t *p, const scep_fixture_csr_t *want)
 
 /* ---- what the device sends */
 
+/* Adds a recipient by its certificate, with want's key transport. */
+static void add_recipient(CMS_ContentInfo *cms, X509 *cert, const scep_fixture_message_t *want)
+{
+    unsigned flags = want->recipient_flags | (want->oaep ? CMS_KEY_PARAM : 0);
+    CMS_RecipientInfo *info = CMS_add1_recipient_cert(cms, cert, flags);
+    EVP_PKEY_CTX *ctx;
+
+    need(info != NULL, "CMS_add1_recipient_cert");
+    if (!want->oaep)
+        return;
+    ctx = CMS_RecipientInfo_get0_pkey_ctx(info);
+    need(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) > 0 &&
+         EVP_PKEY_CTX_set_rsa_oaep_md(ctx, want->oaep) > 0 &&
+         EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, want->oaep_mgf1 ? want->oaep_mgf1 : want->oaep) > 0,
+         "RSA_PKCS1_OAEP_PADDING");
+}
+
 crypt_buf_t scep_fixture_envelope(const scep_fixture_t *f, const scep_fixture_message_t *want,
                                   const crypt_buf_t *plain)
 {
     const EVP_CIPHER *cipher = want->cipher ? want->cipher : EVP_aes_128_cbc();
     X509 *recipient = want->recipient ? want->recipient : f->certs[SCEP_FIXTURE_DECRYPTER];
     BIO *in = BIO_new_mem_buf(plain->data, (int)plain->len), *out = BIO_new(BIO_s_mem());
-    CMS_ContentInfo *cms = CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL);
+    CMS_ContentInfo *cms = CMS_encrypt_ex(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL,
+                                          want->libctx, NULL);
 
-    need(in && out && cms &&
-         CMS_add1_recipient_cert(cms, recipient, want->recipient_flags) != NULL &&
-         (!want->second_recipient ||
-          CMS_add1_recipient_cert(cms, want->second_recipient, want->recipient_flags)) &&
-         CMS_final(cms, in, NULL, CMS_BINARY) && i2d_CMS_bio(out, cms), "CMS_encrypt");
+    need(in && out && cms, "CMS_encrypt_ex");
+    if (want->password) {
+        need(CMS_add0_recipient_password(cms, -1, NID_undef, NID_undef, (unsigned char *)
+                                         OPENSSL_strdup(want->password), -1, NULL) != NULL,
+             "CMS_add0_recipient_password");
+    }
+    else {
+        add_recipient(cms, recipient, want);
+        if (want->second_recipient)
+            add_recipient(cms, want->second_recipient, want);
+    }
+    need(CMS_final(cms, in, NULL, CMS_BINARY) && i2d_CMS_bio(out, cms), "CMS_final");
     CMS_ContentInfo_free(cms);
     BIO_free(in);
     return bio_take(out, f->pool);
@@ -348,6 +374,9 @@ crypt_buf_t scep_fixture_message(const scep_fixture_t *f, const scep_fixture_mes
     if (want->pss)
         need(EVP_PKEY_CTX_set_rsa_padding(CMS_SignerInfo_get0_pkey_ctx(signer),
                                           RSA_PKCS1_PSS_PADDING) > 0, "RSA_PKCS1_PSS_PADDING");
+    if (want->pss_mgf1)
+        need(EVP_PKEY_CTX_set_rsa_mgf1_md(CMS_SignerInfo_get0_pkey_ctx(signer),
+                                          want->pss_mgf1) > 0, "EVP_PKEY_CTX_set_rsa_mgf1_md");
     if (!(want->flags & CMS_NOATTR))
         add_scep_attributes(signer, want);
     if (want->edit)
@@ -491,28 +520,54 @@ static STACK_OF(X509) *degenerate_certs(const crypt_buf_t *der, apr_pool_t *p)
     return certs;
 }
 
-/* Opens the envelope into reply->cipher and certs. */
-static void open_envelope(scep_fixture_reply_t *reply, const crypt_buf_t *der, EVP_PKEY *key,
-                          X509 *cert, apr_pool_t *p)
+/* NID of the content's cipher, which OpenSSL's CMS does not tell. */
+static int content_cipher(const crypt_buf_t *der, int by_password, apr_pool_t *p)
 {
     const unsigned char *data = der->data;
-    BIO *out = BIO_new(BIO_s_mem());
-    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &data, (long)der->len);
+    const cms_auth_enveloped_t *authenticated;
+    const cms_enveloped_t *enveloped;
     PKCS7 *p7;
-    crypt_buf_t plain;
+    int nid;
 
-    need(out && cms && data == der->data + der->len &&
-         CMS_decrypt(cms, key, cert, NULL, out, CMS_BINARY), "CMS_decrypt");
-    CMS_ContentInfo_free(cms);
-    plain = bio_take(out, p);
-    reply->certs = degenerate_certs(&plain, p);
-    data = der->data;
+    authenticated = cms_decode(ASN1_ITEM_rptr(cms_auth_enveloped_t), der->data, der->len, p);
+    if (authenticated) {
+        need(OBJ_obj2nid(authenticated->content->encrypted->type) == NID_pkcs7_data,
+             "AuthEnvelopedData");
+        return OBJ_obj2nid(authenticated->content->encrypted->algor->algorithm);
+    }
+    if (by_password) {
+        enveloped = cms_decode(ASN1_ITEM_rptr(cms_enveloped_t), der->data, der->len, p);
+        need(enveloped != NULL, "EnvelopedData");
+        return OBJ_obj2nid(enveloped->content->encrypted->algor->algorithm);
+    }
     p7 = d2i_PKCS7(NULL, &data, (long)der->len);
     need(p7 && PKCS7_type_is_enveloped(p7) &&
          OBJ_obj2nid(p7->d.enveloped->enc_data->content_type) == NID_pkcs7_data,
          "PKCS7 EnvelopedData");
-    reply->cipher = OBJ_obj2nid(p7->d.enveloped->enc_data->algorithm->algorithm);
+    nid = OBJ_obj2nid(p7->d.enveloped->enc_data->algorithm->algorithm);
     PKCS7_free(p7);
+    return nid;
+}
+
+/* Opens the envelope into reply->cipher and certs, by password unless that is NULL. */
+static void open_envelope(scep_fixture_reply_t *reply, const crypt_buf_t *der, EVP_PKEY *key,
+                          X509 *cert, const char *password, apr_pool_t *p)
+{
+    const unsigned char *data = der->data;
+    BIO *out = BIO_new(BIO_s_mem());
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &data, (long)der->len);
+    crypt_buf_t plain;
+
+    need(out && cms && data == der->data + der->len, "d2i_CMS_ContentInfo");
+    if (password)
+        need(CMS_decrypt_set1_password(cms, (unsigned char *)apr_pstrdup(p, password), -1) &&
+             CMS_decrypt(cms, NULL, NULL, NULL, out, CMS_BINARY), "CMS_decrypt_set1_password");
+    else
+        need(CMS_decrypt(cms, key, cert, NULL, out, CMS_BINARY), "CMS_decrypt");
+    CMS_ContentInfo_free(cms);
+    plain = bio_take(out, p);
+    reply->certs = degenerate_certs(&plain, p);
+    reply->cipher = content_cipher(der, password != NULL, p);
 }
 
 /* Reads the signed attributes. */
@@ -532,15 +587,15 @@ static void read_reply(scep_fixture_reply_t *reply, CMS_SignerInfo *signer, apr_
     reply->hresult = text_of(signer, "1.3.6.1.4.1.311.21.33", V_ASN1_PRINTABLESTRING, p);
 }
 
-scep_fixture_reply_t *scep_fixture_open(const scep_fixture_t *f, const crypt_buf_t *der,
-                                        EVP_PKEY *key, X509 *cert)
+/* Verifies and reads a reply; its envelope's octets go to *content. */
+static scep_fixture_reply_t *open_signed(const scep_fixture_t *f, const crypt_buf_t *der,
+                                         crypt_buf_t *content)
 {
     scep_fixture_reply_t *reply = apr_pcalloc(f->pool, sizeof(*reply));
     const unsigned char *data = der->data;
     STACK_OF(X509) *signers = sk_X509_new_null();
     BIO *out = BIO_new(BIO_s_mem());
     CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &data, (long)der->len);
-    crypt_buf_t content;
 
     need(cms && data == der->data + der->len && signers && out, "d2i_CMS_ContentInfo");
     need(OBJ_obj2nid(CMS_get0_eContentType(cms)) == NID_pkcs7_data, "eContentType");
@@ -554,9 +609,29 @@ scep_fixture_reply_t *scep_fixture_open(const scep_fixture_t *f, const crypt_buf
     sk_X509_free(signers);
     read_reply(reply, sk_CMS_SignerInfo_value(CMS_get0_SignerInfos(cms), 0), f->pool);
     CMS_ContentInfo_free(cms);
-    content = bio_take(out, f->pool);
+    *content = bio_take(out, f->pool);
+    return reply;
+}
+
+scep_fixture_reply_t *scep_fixture_open(const scep_fixture_t *f, const crypt_buf_t *der,
+                                        EVP_PKEY *key, X509 *cert)
+{
+    crypt_buf_t content;
+    scep_fixture_reply_t *reply = open_signed(f, der, &content);
+
     if (reply->has_content)
         open_envelope(reply, &content, key ? key : keys[SCEP_FIXTURE_DEVICE],
-                      cert ? cert : f->certs[SCEP_FIXTURE_DEVICE], f->pool);
+                      cert ? cert : f->certs[SCEP_FIXTURE_DEVICE], NULL, f->pool);
+    return reply;
+}
+
+scep_fixture_reply_t *scep_fixture_open_by_password(const scep_fixture_t *f, const crypt_buf_t *der,
+                                                    const char *password)
+{
+    crypt_buf_t content;
+    scep_fixture_reply_t *reply = open_signed(f, der, &content);
+
+    if (reply->has_content)
+        open_envelope(reply, &content, NULL, NULL, password, f->pool);
     return reply;
 }

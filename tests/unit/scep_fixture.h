@@ -52,6 +52,7 @@ typedef struct scep_fixture_cert_t {
     long serial;
     int version1;                   /* as old Cisco IOS: no extensions at all */
     int ca;
+    const EVP_MD *md;               /* NULL: SHA-256 */
 } scep_fixture_cert_t;
 
 X509 *scep_fixture_certificate(apr_pool_t *p, const scep_fixture_cert_t *want);
@@ -79,6 +80,7 @@ typedef struct scep_fixture_message_t {
     const EVP_MD *md;               /* NULL: SHA-256 */
     unsigned flags;                 /* CMS_USE_KEYID, CMS_NOCERTS, CMS_NOATTR, CMS_KEY_PARAM ... */
     int pss;                        /* RSASSA-PSS */
+    const EVP_MD *pss_mgf1;         /* NULL: md */
     /* attributes */
     const char *message_type;       /* NULL: "19"; "": none */
     int message_type_as;            /* ASN.1 type; 0: PrintableString */
@@ -97,6 +99,9 @@ typedef struct scep_fixture_message_t {
     X509 *recipient;                /* NULL: the RA's current decrypter */
     X509 *second_recipient;         /* NULL: none */
     unsigned recipient_flags;       /* CMS_USE_KEYID ... */
+    const EVP_MD *oaep, *oaep_mgf1; /* NULL: PKCS #1 v1.5 */
+    const char *password;           /* PasswordRecipientInfo in place of recipient */
+    OSSL_LIB_CTX *libctx;           /* where cipher is from; NULL: the default */
 } scep_fixture_message_t;
 
 #define SCEP_FIXTURE_TRANSACTION_ID "4F3C9A0B7E21D5C68890AB12CD34EF5601234567"
@@ -142,5 +147,9 @@ typedef struct scep_fixture_reply_t {
  */
 scep_fixture_reply_t *scep_fixture_open(const scep_fixture_t *f, const crypt_buf_t *der,
                                         EVP_PKEY *key, X509 *cert);
+
+/* As scep_fixture_open(), the envelope by its password. */
+scep_fixture_reply_t *scep_fixture_open_by_password(const scep_fixture_t *f, const crypt_buf_t *der,
+                                                    const char *password);
 
 #endif /* UNIT_SCEP_FIXTURE_H */

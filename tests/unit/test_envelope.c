@@ -17,7 +17,7 @@ static int generation; /* of the key that the last envelope was for */
 
 /* Opens an envelope as the service of f. */
 static apr_status_t open_envelope(const scep_fixture_t *f, const crypt_buf_t *envelope,
-                                  crypt_buf_t *plain, const EVP_CIPHER **cipher, outcome_t *out)
+                                  crypt_buf_t *plain, scep_envelope_t *how, outcome_t *out)
 {
     scep_message_t message;
     apr_status_t rv;
@@ -25,8 +25,8 @@ static apr_status_t open_envelope(const scep_fixture_t *f, const crypt_buf_t *en
     memset(&message, 0, sizeof(message));
     message.envelope = *envelope;
     outcome_init(out);
-    generation = -1;
-    rv = scep_envelope_open(plain, cipher, &generation, &message, &f->service, out, f->pool);
+    rv = scep_envelope_open(plain, how, &message, &f->service, out, f->pool);
+    generation = how->generation;
     ck_assert_uint_eq(ERR_peek_error(), 0);
     if (rv != APR_SUCCESS) {
         ck_assert_int_eq(rv, APR_EINVAL);
@@ -39,26 +39,26 @@ static apr_status_t open_envelope(const scep_fixture_t *f, const crypt_buf_t *en
 /* The envelope must hold plain_text, by that cipher. */
 static void assert_opens(const scep_fixture_t *f, const crypt_buf_t *envelope, int cipher_nid)
 {
-    const EVP_CIPHER *cipher;
+    scep_envelope_t how;
     crypt_buf_t plain;
     outcome_t out;
 
-    ck_assert_msg(open_envelope(f, envelope, &plain, &cipher, &out) == APR_SUCCESS, "%s",
+    ck_assert_msg(open_envelope(f, envelope, &plain, &how, &out) == APR_SUCCESS, "%s",
                   out.detail);
     ck_assert_uint_eq(plain.len, plain_text.len);
     ck_assert_mem_eq(plain.data, plain_text.data, plain.len);
-    ck_assert_int_eq(EVP_CIPHER_get_nid(cipher), cipher_nid);
+    ck_assert_int_eq(EVP_CIPHER_get_nid(how.cipher), cipher_nid);
 }
 
 /* Opening must fail with the one refusal of all such envelopes. */
 static void assert_uniform(const scep_fixture_t *f, const crypt_buf_t *envelope)
 {
-    const EVP_CIPHER *cipher;
+    scep_envelope_t how;
     crypt_buf_t plain;
     outcome_t out, uniform;
 
     scep_envelope_refuse(&uniform, "", f->pool);
-    ck_assert_int_eq(open_envelope(f, envelope, &plain, &cipher, &out), APR_EINVAL);
+    ck_assert_int_eq(open_envelope(f, envelope, &plain, &how, &out), APR_EINVAL);
     ck_assert_int_eq(out.fail_info, uniform.fail_info);
     ck_assert_int_eq(out.hresult, uniform.hresult);
     ck_assert_str_eq(out.reason, uniform.reason);
@@ -99,7 +99,7 @@ START_TEST(refuses_ciphers)
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         scep_fixture_message_t want;
-        const EVP_CIPHER *cipher;
+        scep_envelope_t how;
         crypt_buf_t envelope, plain;
         outcome_t out;
 
@@ -107,11 +107,11 @@ START_TEST(refuses_ciphers)
         want.cipher = cases[i].cipher;
         f->service.legacy = cases[i].legacy;
         envelope = scep_fixture_envelope(f, &want, &plain_text);
-        ck_assert_int_eq(open_envelope(f, &envelope, &plain, &cipher, &out), APR_EINVAL);
+        ck_assert_int_eq(open_envelope(f, &envelope, &plain, &how, &out), APR_EINVAL);
         ck_assert_int_eq(out.fail_info, FAIL_INFO_BAD_ALG);
         ck_assert_str_eq(out.reason, "envelope-algorithm");
         ck_assert_ptr_nonnull(strstr(out.detail, cases[i].oid));
-        ck_assert_ptr_null(cipher);
+        ck_assert_ptr_null(how.cipher);
     }
 }
 END_TEST
@@ -121,7 +121,7 @@ START_TEST(refuses_single_des)
 {
     scep_fixture_t *f = scep_fixture_make(fixture_pool());
     scep_fixture_message_t want;
-    const EVP_CIPHER *cipher;
+    scep_envelope_t how;
     crypt_buf_t envelope, plain;
     const unsigned char *data;
     unsigned char *der = NULL;
@@ -137,7 +137,7 @@ START_TEST(refuses_single_des)
     p7->d.enveloped->enc_data->algorithm->algorithm = OBJ_nid2obj(NID_des_cbc);
     envelope.len = (apr_size_t)i2d_PKCS7(p7, &der);
     envelope.data = der;
-    ck_assert_int_eq(open_envelope(f, &envelope, &plain, &cipher, &out), APR_EINVAL);
+    ck_assert_int_eq(open_envelope(f, &envelope, &plain, &how, &out), APR_EINVAL);
     ck_assert_int_eq(out.fail_info, FAIL_INFO_BAD_ALG);
     ck_assert_ptr_nonnull(strstr(out.detail, "1.3.14.3.2.7"));
     OPENSSL_free(der);
@@ -264,12 +264,12 @@ START_TEST(looks_the_same_for_everything_broken)
     assert_uniform(f, &envelope);
     /* padding: nearly all of these 255 are wrong; those that are right give other octets */
     for (i = 1; i < 256; i += 5) {
-        const EVP_CIPHER *cipher;
+        scep_envelope_t how;
         crypt_buf_t plain;
         outcome_t out;
 
         envelope = spoiled(f, 0, 0, i, 0);
-        if (open_envelope(f, &envelope, &plain, &cipher, &out) == APR_SUCCESS)
+        if (open_envelope(f, &envelope, &plain, &how, &out) == APR_SUCCESS)
             ck_assert(plain.len != plain_text.len || memcmp(plain.data, text, plain.len) != 0);
         else
             assert_uniform(f, &envelope);
@@ -341,6 +341,17 @@ static crypt_buf_t iv_of(const crypt_buf_t *envelope, apr_pool_t *p)
     return buf;
 }
 
+/* Seals plain_text with that cipher for the message's signer. */
+static apr_status_t seal(crypt_buf_t *sealed, const EVP_CIPHER *cipher,
+                         const scep_message_t *message)
+{
+    scep_envelope_t how;
+
+    memset(&how, 0, sizeof(how));
+    how.cipher = cipher;
+    return scep_envelope_seal(sealed, &plain_text, &how, NULL, message, fixture_pool());
+}
+
 START_TEST(seals_for_the_signer)
 {
     const EVP_CIPHER *const ciphers[] = { EVP_aes_128_cbc(), EVP_aes_256_cbc(),
@@ -354,16 +365,16 @@ START_TEST(seals_for_the_signer)
 
     memset(&want, 0, sizeof(want));
     der = scep_fixture_message(f, &want);
-    ck_assert_int_eq(scep_message_make(&message, &der, 0, &out, f->pool), APR_SUCCESS);
+    ck_assert_int_eq(scep_message_make(&message, &der, &f->service, &out, f->pool), APR_SUCCESS);
     for (i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
         const unsigned char *data;
         CMS_ContentInfo *cms;
         char *opened;
         BIO *bio = BIO_new(BIO_s_mem());
 
-        ck_assert_int_eq(scep_envelope_seal(&sealed[0], &plain_text, ciphers[i], message, f->pool),
+        ck_assert_int_eq(seal(&sealed[0], ciphers[i], message),
                          APR_SUCCESS);
-        ck_assert_int_eq(scep_envelope_seal(&sealed[1], &plain_text, ciphers[i], message, f->pool),
+        ck_assert_int_eq(seal(&sealed[1], ciphers[i], message),
                          APR_SUCCESS);
         iv[0] = iv_of(&sealed[0], f->pool);
         iv[1] = iv_of(&sealed[1], f->pool);
@@ -394,9 +405,8 @@ START_TEST(seals_nothing_for_other_keys)
     memset(&want, 0, sizeof(want));
     want.key = scep_fixture_ec_key();
     der = scep_fixture_message(f, &want);
-    ck_assert_int_eq(scep_message_make(&message, &der, 0, &out, f->pool), APR_SUCCESS);
-    ck_assert_int_eq(scep_envelope_seal(&sealed, &plain_text, EVP_aes_128_cbc(), message, f->pool),
-                     APR_EINVAL);
+    ck_assert_int_eq(scep_message_make(&message, &der, &f->service, &out, f->pool), APR_SUCCESS);
+    ck_assert_int_eq(seal(&sealed, EVP_aes_128_cbc(), message), APR_EINVAL);
     ck_assert_ptr_null(sealed.data);
 }
 END_TEST

@@ -14,10 +14,14 @@
 static apr_status_t read_message(scep_message_t **message, const crypt_buf_t *der, unsigned legacy,
                                  outcome_t *out)
 {
+    scep_service_t service;
     apr_status_t rv;
 
+    memset(&service, 0, sizeof(service));
+    service.legacy = legacy;
+    ck_assert_ptr_null(scep_legacy_make(&service.legacy_lib, legacy, fixture_pool()));
     outcome_init(out);
-    rv = scep_message_make(message, der, legacy, out, fixture_pool());
+    rv = scep_message_make(message, der, &service, out, fixture_pool());
     if (rv != APR_SUCCESS) {
         ck_assert_int_eq(rv, APR_EINVAL);
         ck_assert(out->result == OUTCOME_MALFORMED || out->result == OUTCOME_REFUSED);

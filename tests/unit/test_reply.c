@@ -16,7 +16,7 @@ static scep_message_t *message_of(const scep_fixture_t *f, const scep_fixture_me
     outcome_t out;
 
     *der = scep_fixture_message(f, want);
-    ck_assert_int_eq(scep_message_make(&message, der, f->service.legacy, &out, f->pool),
+    ck_assert_int_eq(scep_message_make(&message, der, &f->service, &out, f->pool),
                      APR_SUCCESS);
     return message;
 }
@@ -116,7 +116,7 @@ START_TEST(mirrors_cipher_and_digest)
         reply.outcome = &out;
         reply.certificates = &cert;
         reply.ncertificates = 1;
-        reply.cipher = ciphers[i];
+        reply.envelope.cipher = ciphers[i];
         der = reply_of(f, &reply);
         answer = scep_fixture_open(f, &der, NULL, NULL);
         ck_assert_int_eq(answer->md, EVP_MD_get_type(mds[i]));
@@ -269,7 +269,7 @@ START_TEST(answers_what_it_could_not_verify)
     memset(&reply, 0, sizeof(reply));
     want.md = EVP_md5();
     der = scep_fixture_message(f, &want);
-    ck_assert_int_eq(scep_message_make(&message, &der, f->service.legacy, &out, f->pool),
+    ck_assert_int_eq(scep_message_make(&message, &der, &f->service, &out, f->pool),
                      APR_EINVAL);
     reply.message = message;
     reply.outcome = &out;
@@ -328,7 +328,7 @@ START_TEST(is_signed_by_the_generation_that_was_asked)
     reply.message = message_of(f, &want);
     reply.outcome = &out;
     for (i = 0; i < 3; i++) { /* there are more decrypters than signers: the last one signs */
-        reply.generation = i;
+        reply.envelope.generation = i;
         ders[i] = reply_of(f, &reply);
     }
     assert_common(scep_fixture_open(f, &ders[0], NULL, NULL), "2");

@@ -298,6 +298,8 @@ END_TEST
 
 START_TEST(refuses_incomplete_and_weak_messages)
 {
+    const scep_fixture_csr_t no_challenge = { .key = scep_fixture_ec_key() };
+    const crypt_buf_t ec_csr = scep_fixture_csr(world.ctx.pool, &no_challenge);
     const struct {
         scep_fixture_message_t want;
         unsigned legacy;
@@ -307,7 +309,7 @@ START_TEST(refuses_incomplete_and_weak_messages)
         { { .md = EVP_md5() }, 3, "message-algorithm", "0" },
         { { .md = EVP_sha1() }, SCEP_LEGACY_3DES, "message-algorithm", "0" },
         { { .cipher = EVP_des_ede3_cbc() }, SCEP_LEGACY_SHA1, "envelope-algorithm", "0" },
-        { { .key = scep_fixture_ec_key() }, 3, "signer-key-type", "0" },
+        { { .key = scep_fixture_ec_key(), .plain = &ec_csr }, 3, "signer-key-type", "0" },
         { { .no_content = 1 }, 3, "envelope", "2" }
     };
     size_t i;
