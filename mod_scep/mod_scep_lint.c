@@ -154,6 +154,12 @@ static const char *name_of(const X509_NAME *name, const lint_t *lint)
     return crypt_name_text(name, lint->check->ptemp);
 }
 
+/* Whether basicConstraints say so, whatever the key usage: that is what clients look at. */
+static int says_ca(X509 *cert)
+{
+    return (X509_get_extension_flags(cert) & EXFLAG_CA) != 0;
+}
+
 /* Whether it is the very same certificate as one of those. */
 static int is_one_of(X509 *cert, const STACK_OF(X509) * certs)
 {
@@ -378,7 +384,7 @@ void scep_lint_ra(scep_check_t *check, scep_service_conf_t *service, const char 
     if (is_one_of(pair->cert, chain)) {
         say(&lint, IS_THE_CA, NULL);
     }
-    else if (X509_check_ca(pair->cert) == 1) {
+    else if (says_ca(pair->cert)) {
         say(&lint, IS_A_CA, NULL);
     }
     lint_issuer(&lint, chain, NOT_ISSUED);
@@ -531,7 +537,7 @@ void scep_lint_next_ra(scep_check_t *check, scep_service_conf_t *service, const 
         lint_time(&lint);
     }
     lint_signature(&lint);
-    if (X509_check_ca(cert) == 1) {
+    if (says_ca(cert)) {
         say(&lint, IS_A_CA, NULL);
     }
     lint_issuer(&lint, chain, NEXT_NOT_ISSUED);
