@@ -272,7 +272,7 @@ def example_tree(folder, text):
     return text
 
 
-@pytest.mark.parametrize("name", ["minimal.conf", "redis.conf", "two-hosts.conf", "reference.conf"])
+@pytest.mark.parametrize("name", ["minimal.conf", "redis.conf", "two-hosts.conf", "clients.conf", "reference.conf"])
 def test_examples(factory, name):
     path = EXAMPLES / name
     if not path.exists():

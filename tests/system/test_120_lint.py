@@ -14,6 +14,7 @@ import env
 import pki
 from http_client import Connection
 from scep_client import degenerate_certificates
+from test_100_config import example_tree
 
 SIGN, ENC, CHAIN = "ScepRASigningCertificate", "ScepRAEncryptionCertificate", "ScepCAChain"
 NEXT, NEXT_RA = "ScepNextCAChain", "ScepNextRACertificate"
@@ -239,9 +240,11 @@ def test_settings_of_the_host(factory, name):
 
 
 @pytest.mark.parametrize("inside", [
-    TLS + "SSLProtocol all -SSLv3 -TLSv1 -TLSv1.1\nSSLVerifyClient none\n", TLS + "SSLProtocol -all +TLSv1.2 +TLSv1.3\n",
+    TLS + "SSLProtocol all -SSLv3 -TLSv1 -TLSv1.1\nSSLVerifyClient none\n",
+    TLS + "SSLProtocol -all +TLSv1.2 +TLSv1.3\n",
     TLS + '<Location "/certsrv/mscep_admin">\nSSLVerifyClient require\n</Location>\n',
-    "SSLVerifyClient require\nSSLProtocol TLSv1.3\n"], ids=["usual", "by name", "admin only", "no TLS"])
+    "SSLVerifyClient require\nSSLProtocol TLSv1.3\n",
+], ids=["usual", "by name", "admin only", "no TLS"])
 def test_settings_that_are_right(factory, inside):
     right = pki.make()
     _, host = tls_host(right, inside, conf.Service(right))
@@ -258,6 +261,15 @@ def test_second_host_of_an_address(factory):
     assert status == 0 and re.search(r"no Host .*httpd.conf:\d+.*first", text), text
     status, text = factory.httpd([host, first], admin=False).configtest()
     assert status == 0 and text.strip() == "Syntax OK", text
+
+
+def test_example_for_clients(factory):
+    """conf-examples/clients.conf leaves nothing to say."""
+    server = factory.httpd([], server=conf.Lines(), admin=False, modules=("ssl", "socache_shmcb"))
+    text = example_tree(server.folder, (env.SOURCE / "conf-examples" / "clients.conf").read_text())
+    server.services = [text]
+    status, output = server.configtest()
+    assert status == 0 and output.strip() == "Syntax OK", output
 
 
 @pytest.mark.parametrize("options", ["Strict", "Strict Allow0.9 LenientMethods", "Unsafe", "Require1.0"])

@@ -36,7 +36,8 @@ class Next:
 
 
 def openssl(*command, data=None):
-    return subprocess.run(["openssl", *command], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    return subprocess.run(["openssl", *command], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          check=False)
 
 
 @pytest.fixture(scope="module", params=["ra", "no-ra", "intermediate"])
