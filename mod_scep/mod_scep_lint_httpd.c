@@ -106,19 +106,34 @@ static void lint_host(scep_check_t *check, scep_service_conf_t *service,
     }
 }
 
+/* The settings of one server that offers the service. */
+static void lint_server(scep_check_t *check, scep_service_conf_t *service, const server_rec *s)
+{
+    const ap_directive_t *host = host_section(s, NULL);
+
+    if (s->limit_req_line < SCEP_REQUEST_LINE &&
+        (s == service->server || s->limit_req_line < service->server->limit_req_line)) {
+        scep_check_warning(check, service, NULL,
+                           "LimitRequestLine is %d here; devices that enroll by GET (Cisco IOS) "
+                           "with a 4096-bit key or a long challenge need more (up to %d)",
+                           s->limit_req_line, SCEP_REQUEST_LINE);
+    }
+    lint_tls(check, service, host);
+    if (s == service->server) {
+        lint_host(check, service, host);
+    }
+}
+
 void scep_lint_httpd(scep_check_t *check, scep_service_conf_t *service)
 {
-    const ap_directive_t *host = host_section(service->server, NULL);
+    const server_rec *s;
 
     if (!check->test) {
         return;
     }
-    if (service->server->limit_req_line < SCEP_REQUEST_LINE) {
-        scep_check_warning(check, service, NULL,
-                           "LimitRequestLine is %d here; devices that enroll by GET (Cisco IOS) "
-                           "with a 4096-bit key or a long challenge need more (up to %d)",
-                           service->server->limit_req_line, SCEP_REQUEST_LINE);
+    lint_server(check, service, service->server);
+    /* what the main server offers, all virtual hosts do */
+    for (s = service->server->next; s && !service->server->is_virtual; s = s->next) {
+        lint_server(check, service, s);
     }
-    lint_tls(check, service, host);
-    lint_host(check, service, host);
 }

@@ -239,6 +239,18 @@ def test_settings_of_the_host(factory, name):
     assert status == 0 and len(found) == 1 and "ScepService corp" in found[0], text
 
 
+def test_settings_of_hosts_that_inherit_the_service(factory):
+    """The service stands in the main server, the setting in a virtual host."""
+    right = pki.make()
+    inside = TLS + "SSLVerifyClient require\n"
+    host = "<VirtualHost 127.0.0.1:%d>\n%s</VirtualHost>\n" % (
+        env.free_port(), inside.replace("{p}", str(right.folder)))
+    server = factory.httpd([conf.Service(right), host], modules=("ssl", "socache_shmcb"))
+    status, text = server.configtest()
+    server.expect("SCEP045")
+    assert status == 0 and text.count("macOS") == 1 and "ScepService corp" in text, text
+
+
 @pytest.mark.parametrize("inside", [
     TLS + "SSLProtocol all -SSLv3 -TLSv1 -TLSv1.1\nSSLVerifyClient none\n",
     TLS + "SSLProtocol -all +TLSv1.2 +TLSv1.3\n",
