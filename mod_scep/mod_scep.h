@@ -31,4 +31,8 @@ void scep_child_init(apr_pool_t *pchild, server_rec *s);
 int scep_enroll_handler(request_rec *r);
 int scep_admin_handler(request_rec *r);
 
+/* Handlers by name (SetHandler): scep-status for people, scep-ready for load balancers. */
+int scep_status_handler(request_rec *r);
+int scep_ready_handler(request_rec *r);
+
 #endif /* MOD_SCEP_H */

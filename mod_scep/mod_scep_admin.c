@@ -14,7 +14,6 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
-#include <http_ssl.h>
 
 APLOG_USE_MODULE(scep);
 
@@ -22,22 +21,6 @@ APLOG_USE_MODULE(scep);
 typedef struct admin_query_t {
     const char *operation, *key_usage, *template_name, *params;
 } admin_query_t;
-
-/* Whether somebody vouches for r->user. */
-static int is_authenticated(request_rec *r)
-{
-    const char *verified;
-
-    if (!r->user || !*r->user) {
-        return 0;
-    }
-    if (r->ap_auth_type && *r->ap_auth_type && strcmp(r->ap_auth_type, "ClientCert")) {
-        return 1;
-    }
-    /* mod_ssl's SSLUserName: sets the user also from a certificate that was not verified */
-    verified = ap_ssl_var_lookup(r->pool, r->server, r->connection, r, "SSL_CLIENT_VERIFY");
-    return verified && !strcmp(verified, "SUCCESS");
-}
 
 /* Whether a header's value contains word. */
 static int has_word(request_rec *r, const char *header, const char *word)
@@ -174,7 +157,7 @@ static int authorize(request_rec *r, scep_form_e form, const scep_service_conf_t
     const char *err = NULL;
     int yes;
 
-    if (!is_authenticated(r)) {
+    if (!scep_http_authenticated(r)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       SCEPTAG(0433) ": service=%s: no authenticated user, so there is no "
                                     "challenge; guard <Location \"%s\"> with AuthType and Require",

@@ -9,6 +9,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <http_ssl.h>
 #include <util_filter.h>
 
 APLOG_USE_MODULE(scep);
@@ -64,6 +65,21 @@ static int take(apr_bucket_brigade *bb, apr_size_t limit, crypt_buf_t *body, apr
         append(body, room, data, len, r->pool);
     }
     return OK;
+}
+
+int scep_http_authenticated(request_rec *r)
+{
+    const char *verified;
+
+    if (!r->user || !*r->user) {
+        return 0;
+    }
+    if (r->ap_auth_type && *r->ap_auth_type && strcmp(r->ap_auth_type, "ClientCert")) {
+        return 1;
+    }
+    /* mod_ssl's SSLUserName: sets the user also from a certificate that was not verified */
+    verified = ap_ssl_var_lookup(r->pool, r->server, r->connection, r, "SSL_CLIENT_VERIFY");
+    return verified && !strcmp(verified, "SUCCESS");
 }
 
 int scep_http_read(request_rec *r, apr_size_t limit, crypt_buf_t *body)

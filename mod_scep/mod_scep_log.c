@@ -56,8 +56,7 @@ const log_sink_t *scep_log_server(server_rec *s, apr_pool_t *p)
     return sink;
 }
 
-/* A field of the line: no longer than FIELD_MAX, and without the quotes that enclose it. */
-static const char *field(apr_pool_t *p, const char *text)
+const char *scep_log_field(apr_pool_t *p, const char *text)
 {
     char *copy, *c;
 
@@ -113,12 +112,13 @@ void scep_log_transaction(request_rec *r, const scep_service_conf_t *service,
                   "client=%s agent=\"%s\" subject=\"%s\" template=\"%s\" result=%s reason=%s%s%s "
                   "detail=\"%s\" serial=%s renews=%s challenge=%s caller=\"%s\" algorithms=%s "
                   "ms=%" APR_INT64_T_FMT,
-        service->name, field(p, t->operation), field(p, t->message_type),
-        field(p, t->transaction_id), r->useragent_ip,
-        field(p, apr_table_get(r->headers_in, "User-Agent")), field(p, t->subject),
-        field(p, t->template_name), result, reason,
+        service->name, scep_log_field(p, t->operation), scep_log_field(p, t->message_type),
+        scep_log_field(p, t->transaction_id), r->useragent_ip,
+        scep_log_field(p, apr_table_get(r->headers_in, "User-Agent")),
+        scep_log_field(p, t->subject), scep_log_field(p, t->template_name), result, reason,
         t->outcome.result == OUTCOME_REFUSED ? " failInfo=" : "",
         t->outcome.result == OUTCOME_REFUSED ? fail_info_name(t->outcome.fail_info) : "",
-        field(p, t->outcome.detail), field(p, t->serial), field(p, t->renews),
-        field(p, t->challenge_id), field(p, t->challenge_caller), field(p, t->algorithms), ms);
+        scep_log_field(p, t->outcome.detail), scep_log_field(p, t->serial),
+        scep_log_field(p, t->renews), scep_log_field(p, t->challenge_id),
+        scep_log_field(p, t->challenge_caller), scep_log_field(p, t->algorithms), ms);
 }

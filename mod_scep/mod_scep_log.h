@@ -15,4 +15,7 @@ const log_sink_t *scep_log_server(server_rec *s, apr_pool_t *p);
 void scep_log_transaction(request_rec *r, const scep_service_conf_t *service,
                           const scep_response_t *response);
 
+/* A field of a line: of bounded length, and without the quotes that enclose it. */
+const char *scep_log_field(apr_pool_t *p, const char *text);
+
 #endif /* MOD_SCEP_LOG_H */
