@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Races between processes on one store: each challenge is spent exactly once, whoever dies
- * meanwhile.
+ * meanwhile; one decision wins, and limits are exact.
  *
  * What the processes did is kept in memory that they share with the test.
  */
@@ -18,13 +18,16 @@ Suite *test_store_race_suite(void);
 
 #define WORKERS 5
 #define CHALLENGES 120
+#define GUESSES 30
 #define SERVICE "race"
 #define LIFE apr_time_from_sec(600)
 #define KEEP apr_time_from_sec(3600)
 
 typedef struct shared_t {
-    volatile int committed[CHALLENGES]; /* commits that were answered with OK */
-    volatile int winner[CHALLENGES];    /* the transaction that did */
+    volatile int committed[CHALLENGES];  /* commits that were answered with OK */
+    volatile int winner[CHALLENGES];     /* the transaction that did */
+    volatile int decided[2][CHALLENGES]; /* decisions that were answered with OK: deny, approve */
+    volatile int refused, limited;       /* claims that were answered so */
     volatile int errors;
     volatile int go;
 } shared_t;
@@ -233,6 +236,122 @@ START_TEST(killed_workers_lose_nothing)
 }
 END_TEST
 
+/* One worker: half approve each transaction, half deny it. */
+static void decide(int worker)
+{
+    store_decision_t decision = {worker % 2, "worker", "race"};
+    apr_pool_t *pool;
+    store_result_e result;
+    int n;
+
+    apr_pool_create(&pool, NULL);
+    if (store_child_init(store, pool) != APR_SUCCESS)
+        _exit(1);
+    while (!shared->go)
+        apr_sleep(500);
+    for (n = 0; n < CHALLENGES; n++) {
+        if (store_decide(store, service, name(pool, 2, n), &decision, KEEP, &result, pool) !=
+                APR_SUCCESS ||
+            (result != STORE_OK && result != STORE_CONFLICT))
+            __sync_fetch_and_add(&shared->errors, 1);
+        else if (result == STORE_OK)
+            __sync_fetch_and_add(&shared->decided[decision.approve][n], 1);
+    }
+    _exit(0);
+}
+
+START_TEST(one_decision_wins)
+{
+    store_pend_t pend = {0};
+    store_result_e result;
+    pid_t pids[WORKERS];
+    store_tx_t tx;
+    int i, n;
+
+    if (!open_race(_i, 1))
+        return;
+    pend.cookie = "";
+    pend.wait = pend.retention = KEEP;
+    for (n = 0; n < CHALLENGES; n++) {
+        ck_assert_int_eq(claim(n, n, 1, KEEP, &result, &tx, p), APR_SUCCESS);
+        ck_assert_int_eq(store_pend(store, service, name(p, 2, n), tx.fence, &pend, &result, p),
+                         APR_SUCCESS);
+        ck_assert_int_eq(result, STORE_OK);
+    }
+    for (i = 0; i < WORKERS - 1; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            decide(i);
+    }
+    shared->go = 1;
+    for (i = 0; i < WORKERS - 1; i++)
+        waitpid(pids[i], NULL, 0);
+    ck_assert_int_eq(shared->errors, 0);
+    for (n = 0; n < CHALLENGES; n++) {
+        int approved = shared->decided[1][n];
+
+        ck_assert_int_eq(shared->decided[0][n] + approved, (WORKERS - 1) / 2);
+        ck_assert(approved == 0 || shared->decided[0][n] == 0);
+        ck_assert_int_eq(store_find(store, service, name(p, 2, n), &result, &tx, p), APR_SUCCESS);
+        ck_assert_str_eq(tx.decision, approved ? "approved" : "denied");
+        ck_assert_str_eq(tx.state, approved ? "pending" : "failed");
+    }
+}
+END_TEST
+
+/* One worker: brings challenges that nobody has issued. */
+static void guess(int worker)
+{
+    store_claim_t c = {0};
+    apr_pool_t *pool;
+    store_result_e result;
+    store_tx_t tx;
+    int i;
+
+    apr_pool_create(&pool, NULL);
+    if (store_child_init(store, pool) != APR_SUCCESS)
+        _exit(1);
+    while (!shared->go)
+        apr_sleep(500);
+    for (i = 0; i < GUESSES; i++) {
+        c.tx_key = c.poll_key = c.csr_digest = name(pool, 5, worker * GUESSES + i);
+        c.challenge_id[0] = c.tx_key;
+        c.nonce = c.serial = c.tx_key + 32;
+        c.lease = c.retention = c.limit_window = KEEP;
+        c.limit[1].name = "192.0.2.1";
+        c.limit[1].max = GUESSES;
+        c.transaction_id = c.subject = c.template_name = c.client = "";
+        if (store_claim(store, service, &c, &result, &tx, pool) != APR_SUCCESS)
+            __sync_fetch_and_add(&shared->errors, 1);
+        else if (result == STORE_NOCHALLENGE)
+            __sync_fetch_and_add(&shared->refused, 1);
+        else if (result == STORE_LIMITED)
+            __sync_fetch_and_add(&shared->limited, 1);
+    }
+    _exit(0);
+}
+
+START_TEST(limits_hold_for_all_processes)
+{
+    pid_t pids[WORKERS];
+    int i;
+
+    if (!open_race(_i, 1))
+        return;
+    for (i = 0; i < WORKERS; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            guess(i);
+    }
+    shared->go = 1;
+    for (i = 0; i < WORKERS; i++)
+        waitpid(pids[i], NULL, 0);
+    ck_assert_int_eq(shared->errors, 0);
+    ck_assert_int_eq(shared->refused, GUESSES);
+    ck_assert_int_eq(shared->limited, GUESSES * (WORKERS - 1));
+}
+END_TEST
+
 Suite *test_store_race_suite(void)
 {
     Suite *suite = suite_create("test_store_race");
@@ -244,6 +363,8 @@ Suite *test_store_race_suite(void)
     tcase_add_loop_test(tcase, each_challenge_is_spent_once, 0, KIND_COUNT);
     tcase_add_loop_test(tcase, three_uses_are_three_certificates, 0, KIND_COUNT);
     tcase_add_loop_test(tcase, killed_workers_lose_nothing, 0, KIND_COUNT);
+    tcase_add_loop_test(tcase, one_decision_wins, 0, KIND_COUNT);
+    tcase_add_loop_test(tcase, limits_hold_for_all_processes, 0, KIND_COUNT);
     suite_add_tcase(suite, tcase);
     return suite;
 }
