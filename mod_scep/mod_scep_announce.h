@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Once per start, one child tells each store this host's fingerprints and hears of hosts that
- * differ.
+ * From the start on, one child tells each store this host's fingerprints, hears of hosts that
+ * differ, and removes expired records.
  */
 #ifndef MOD_SCEP_ANNOUNCE_H
 #define MOD_SCEP_ANNOUNCE_H
