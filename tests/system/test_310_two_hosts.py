@@ -30,7 +30,8 @@ class Site:
         self.hosts = []
         for mpm in mpms:
             lines = conf.Lines("ScepStore " + self.redis.urls()["tcp"],
-                               "ScepChallengeSecretFile %s" % secret, "ScepRequestTimeout 4s")
+                               "ScepChallengeSecretFile %s" % secret, "ScepRequestTimeout 4s",
+                               "ScepFailureLimit 0")
             self.hosts.append(factory.httpd(mpm=mpm, server=lines).start())
         self.balancer = factory.haproxy(self.hosts)
 
