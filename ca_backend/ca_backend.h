@@ -139,11 +139,12 @@ apr_status_t ca_check_key(ca_t *ca, const char *template_name, EVP_PKEY *key, ou
 
 /*
  * The CA's current CRL in p: the backend's, else crl_file, read again when it changed.  Its
- * signature was verified by the chain.  APR_ENOTIMPL: there is none, out is not touched; other: out
- * is UNAVAILABLE (unreadable, not the CA's, past its nextUpdate).
+ * signature was verified by the chain.  APR_ENOTIMPL: there is none, APR_ENOSPC: it is longer than
+ * max; out is not touched by these two.  Other: out is UNAVAILABLE (unreadable, not the CA's, past
+ * its nextUpdate).
  */
-apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, outcome_t *out, const log_sink_t *log,
-                    apr_pool_t *p);
+apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, apr_size_t max, outcome_t *out,
+                    const log_sink_t *log, apr_pool_t *p);
 
 /* nextUpdate of crl_file as it was read last, also if it has passed.  APR_ENOTIMPL: none is
  * configured; APR_EGENERAL: it cannot be used. */

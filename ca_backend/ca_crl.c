@@ -327,8 +327,8 @@ apr_status_t ca_crl_get1(ca_t *ca, X509_CRL **pcrl, apr_time_t now, outcome_t *o
     return APR_EGENERAL;
 }
 
-apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, outcome_t *out, const log_sink_t *log,
-                    apr_pool_t *p)
+apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, apr_size_t max, outcome_t *out,
+                    const log_sink_t *log, apr_pool_t *p)
 {
     unsigned char *data = NULL;
     X509_CRL *crl = NULL;
@@ -340,8 +340,11 @@ apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, outcome_t *out, const log_sink_t
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    len = i2d_X509_CRL(crl, &data);
-    if (len > 0) {
+    len = i2d_X509_CRL(crl, NULL);
+    if (len > 0 && (apr_size_t)len > max) {
+        rv = APR_ENOSPC;
+    }
+    else if (len > 0 && (len = i2d_X509_CRL(crl, &data)) > 0) {
         der->data = apr_pmemdup(p, data, (apr_size_t)len);
         der->len = (apr_size_t)len;
     }

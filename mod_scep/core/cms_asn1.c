@@ -186,26 +186,44 @@ int cms_push_sequence(cms_any_set_t *set, const crypt_buf_t *der)
     return 1;
 }
 
-crypt_buf_t cms_degenerate_make(const crypt_buf_t *certs, int ncerts, apr_pool_t *p)
+/* A SignedData without content and signer; NULL if that fails. */
+static cms_signed_t *degenerate_new(apr_pool_t *p)
 {
-    crypt_buf_t none = { NULL, 0 };
     cms_signed_t *cms;
-    int i;
 
     ERR_clear_error();
     cms = cms_own(ASN1_item_new(ASN1_ITEM_rptr(cms_signed_t)), ASN1_ITEM_rptr(cms_signed_t), p);
     if (!cms || !ASN1_INTEGER_set(cms->content->version, 1))
-        return none;
+        return NULL;
     ASN1_OBJECT_free(cms->type);
     cms->type = OBJ_nid2obj(NID_pkcs7_signed);
     ASN1_OBJECT_free(cms->content->encap->type);
     cms->content->encap->type = OBJ_nid2obj(NID_pkcs7_data);
-    cms->content->certificates = sk_ASN1_TYPE_new_null();
-    if (!cms->content->certificates)
+    return cms;
+}
+
+crypt_buf_t cms_degenerate_make(const crypt_buf_t *certs, int ncerts, apr_pool_t *p)
+{
+    crypt_buf_t none = { NULL, 0 };
+    cms_signed_t *cms = degenerate_new(p);
+    int i;
+
+    if (!cms || (cms->content->certificates = sk_ASN1_TYPE_new_null()) == NULL)
         return none;
     for (i = 0; i < ncerts; i++) {
         if (!cms_push_sequence(cms->content->certificates, &certs[i]))
             return none;
     }
+    return cms_encode(ASN1_ITEM_rptr(cms_signed_t), cms, p);
+}
+
+crypt_buf_t cms_degenerate_crl_make(const crypt_buf_t *crl, apr_pool_t *p)
+{
+    crypt_buf_t none = { NULL, 0 };
+    cms_signed_t *cms = degenerate_new(p);
+
+    if (!cms || (cms->content->crls = sk_ASN1_TYPE_new_null()) == NULL ||
+        !cms_push_sequence(cms->content->crls, crl))
+        return none;
     return cms_encode(ASN1_ITEM_rptr(cms_signed_t), cms, p);
 }

@@ -147,4 +147,7 @@ int cms_push_sequence(cms_any_set_t *set, const crypt_buf_t *der);
  */
 crypt_buf_t cms_degenerate_make(const crypt_buf_t *certs, int ncerts, apr_pool_t *p);
 
+/* The same of a CRL given as DER, without certificates. */
+crypt_buf_t cms_degenerate_crl_make(const crypt_buf_t *crl, apr_pool_t *p);
+
 #endif /* SCEP_CMS_ASN1_H */

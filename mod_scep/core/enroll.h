@@ -20,6 +20,7 @@ typedef struct scep_enrollment_t {
     const csr_t *csr;               /* whose challenge may key the answer; NULL: none */
     crypt_buf_t certificates[2];    /* with SUCCESS: DER, leaf, then the CA if configured */
     int ncertificates;
+    crypt_buf_t crl;                /* with SUCCESS of GetCRL: DER, and no certificates */
 } scep_enrollment_t;
 
 /*

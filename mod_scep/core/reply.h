@@ -11,6 +11,7 @@ typedef struct scep_reply_t {
     const outcome_t *outcome;           /* SUCCESS, PENDING or REFUSED */
     const crypt_buf_t *certificates;    /* with SUCCESS: DER, leaf first */
     int ncertificates;
+    crypt_buf_t crl;                    /* with SUCCESS: instead of certificates; or data NULL */
     scep_envelope_t envelope;           /* how the request came; cipher NULL: AES-128-CBC */
     const char *password;               /* the challenge, for a signer without RSA; NULL: none */
 } scep_reply_t;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scep_server_process(): one request in, one HTTP answer out (RFC 8894 section 4). */
 #include "enroll.h"
+#include "lookup.h"
 #include "next_ca.h"
 #include "query.h"
 #include "reply.h"
@@ -67,6 +68,7 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
     reply.outcome = &trace->outcome;
     reply.certificates = enrollment->certificates;
     reply.ncertificates = enrollment->ncertificates;
+    reply.crl = enrollment->crl;
     reply.envelope = enrollment->envelope;
     reply.password = enrollment->csr ? enrollment->csr->challenge : NULL;
     rv = scep_reply_make(&response->body, ctx->service, &reply, ctx->pool);
@@ -103,7 +105,9 @@ static const struct {
 } message_types[] = {
     { SCEP_PKCS_REQ, SCEP_BY_CHALLENGE | SCEP_BY_SIGNER, scep_enroll },
     { SCEP_RENEWAL_REQ, SCEP_BY_SIGNER, scep_enroll },
-    { SCEP_CERT_POLL, SCEP_BY_TRANSACTION, scep_poll }
+    { SCEP_CERT_POLL, SCEP_BY_TRANSACTION, scep_poll },
+    { SCEP_GET_CERT, SCEP_BY_LOOKUP, scep_lookup_cert },
+    { SCEP_GET_CRL, SCEP_BY_LOOKUP, scep_lookup_crl }
 };
 
 /* Runs the message's type, or refuses it. */

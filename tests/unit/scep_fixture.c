@@ -504,20 +504,28 @@ static crypt_buf_t octets_of(CMS_SignerInfo *signer, const char *oid, apr_pool_t
     return buf;
 }
 
-/* Certificates of a degenerate SignedData, in the order in which they stand there. */
-static STACK_OF(X509) *degenerate_certs(const crypt_buf_t *der, apr_pool_t *p)
+/* Certificates of a degenerate SignedData, in the order in which they stand there, and its CRL. */
+static void read_degenerate(scep_fixture_reply_t *reply, const crypt_buf_t *der, apr_pool_t *p)
 {
     const unsigned char *data = der->data;
     PKCS7 *p7 = d2i_PKCS7(NULL, &data, (long)der->len);
-    STACK_OF(X509) *certs;
+    BIO *crl = BIO_new(BIO_s_mem());
 
-    need(p7 && data == der->data + der->len && PKCS7_type_is_signed(p7) &&
+    need(crl && p7 && data == der->data + der->len && PKCS7_type_is_signed(p7) &&
          sk_PKCS7_SIGNER_INFO_num(p7->d.sign->signer_info) == 0 &&
          PKCS7_type_is_data(p7->d.sign->contents) && !p7->d.sign->contents->d.data,
          "degenerate SignedData");
-    certs = crypt_chain_own(X509_chain_up_ref(p7->d.sign->cert), p);
+    if (p7->d.sign->cert)
+        reply->certs = crypt_chain_own(X509_chain_up_ref(p7->d.sign->cert), p);
+    if (p7->d.sign->crl) {
+        need(sk_X509_CRL_num(p7->d.sign->crl) == 1, "one CRL");
+        need(i2d_X509_CRL_bio(crl, sk_X509_CRL_value(p7->d.sign->crl, 0)), "i2d_X509_CRL_bio");
+        reply->crl = bio_take(crl, p);
+    }
+    else {
+        BIO_free(crl);
+    }
     PKCS7_free(p7);
-    return certs;
 }
 
 /* NID of the content's cipher, which OpenSSL's CMS does not tell. */
@@ -566,7 +574,7 @@ static void open_envelope(scep_fixture_reply_t *reply, const crypt_buf_t *der, E
         need(CMS_decrypt(cms, key, cert, NULL, out, CMS_BINARY), "CMS_decrypt");
     CMS_ContentInfo_free(cms);
     plain = bio_take(out, p);
-    reply->certs = degenerate_certs(&plain, p);
+    read_degenerate(reply, &plain, p);
     reply->cipher = content_cipher(der, password != NULL, p);
 }
 

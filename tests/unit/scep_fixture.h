@@ -139,6 +139,7 @@ typedef struct scep_fixture_reply_t {
     int cipher;
     int has_content;                /* not empty */
     STACK_OF(X509) *certs;          /* from the envelope, in their order; NULL: none */
+    crypt_buf_t crl;                /* the one CRL from it, DER; data NULL: none */
 } scep_fixture_reply_t;
 
 /*

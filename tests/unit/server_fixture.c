@@ -155,6 +155,7 @@ void server_fixture_setup(void)
     ck_assert_ptr_null(policy_prepare(service->policy, geteuid(), getegid(), NULL, p));
     ck_assert_int_eq(policy_child_init(service->policy, p), APR_SUCCESS);
 
+    world.ca_provider = &stub_ca;
     world.ca_config.service = service->name;
     ck_assert_ptr_null(ca_make(&service->ca, &stub_ca, 0, NULL, &world.ca_config, p));
     ck_assert_ptr_null(scep_service_prepare(service, NULL, p));

@@ -19,6 +19,7 @@ typedef struct server_world_t {
     scep_fixture_t *fixture;
     policy_config_t policy_config;
     ca_config_t ca_config;
+    const ca_provider_t *ca_provider;
     scep_ctx_t ctx;
 } server_world_t;
 

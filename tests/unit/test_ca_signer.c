@@ -406,7 +406,7 @@ START_TEST(not_configured)
     outcome_t out;
 
     memset(&out, 0, sizeof(out));
-    ck_assert_int_eq(ca_crl(ca, &der, &out, NULL, fixture_pool()), APR_ENOTIMPL);
+    ck_assert_int_eq(ca_crl(ca, &der, SIZE_MAX, &out, NULL, fixture_pool()), APR_ENOTIMPL);
     ck_assert_ptr_null(out.reason);
     ck_assert_int_eq(ca_crl_expires(ca, &time), APR_ENOTIMPL);
 }
@@ -425,10 +425,10 @@ START_TEST(out_of_date)
     ca = make_ca(crl_file("old.crl", &want));
     ck_assert_int_eq(ca_crl_expires(ca, &time), APR_SUCCESS);
     ck_assert(time < apr_time_now() && time > apr_time_now() - apr_time_from_sec(2 * DAY));
-    ck_assert_int_eq(ca_crl(ca, &der, &out, log, fixture_pool()), APR_EGENERAL);
+    ck_assert_int_eq(ca_crl(ca, &der, SIZE_MAX, &out, log, fixture_pool()), APR_EGENERAL);
     ck_assert_int_eq(out.result, OUTCOME_UNAVAILABLE);
     ck_assert_int_eq(check(ca, device_cert(0, 10), "crl"), APR_EGENERAL);
-    ck_assert_int_eq(ca_crl(ca, &der, &out, log, fixture_pool()), APR_EGENERAL);
+    ck_assert_int_eq(ca_crl(ca, &der, SIZE_MAX, &out, log, fixture_pool()), APR_EGENERAL);
     /* said once */
     ck_assert_ptr_nonnull(strstr(fixture_log_text(log), "SCEP0321"));
     ck_assert_ptr_null(strstr(strstr(fixture_log_text(log), "SCEP0321") + 1, "SCEP0321"));
@@ -447,19 +447,21 @@ START_TEST(replaced_file)
 
     ck_assert_int_eq(ca_child_init(ca, p), APR_SUCCESS);
     ck_assert_int_eq(check(ca, device_cert(0, 10), NULL), APR_SUCCESS);
-    ck_assert_int_eq(ca_crl(ca, &first, &out, log, p), APR_SUCCESS);
+    ck_assert_int_eq(ca_crl(ca, &first, SIZE_MAX, &out, log, p), APR_SUCCESS);
+    ck_assert_int_eq(ca_crl(ca, &second, first.len - 1, &out, log, p), APR_ENOSPC);
+    ck_assert_int_eq(ca_crl(ca, &second, first.len, &out, log, p), APR_SUCCESS);
     want.serial = SERIAL;
     next = crl_file("next.crl", &want);
     ck_assert_int_eq(apr_file_rename(next, path, p), APR_SUCCESS);
     ck_assert_int_eq(check(ca, device_cert(0, 10), "signer-revoked"), APR_EACCES);
-    ck_assert_int_eq(ca_crl(ca, &second, &out, log, p), APR_SUCCESS);
+    ck_assert_int_eq(ca_crl(ca, &second, SIZE_MAX, &out, log, p), APR_SUCCESS);
     ck_assert(first.len != second.len || memcmp(first.data, second.data, first.len) != 0);
     ck_assert_str_eq(fixture_log_text(log), "");
     /* a bad one is no list, said once; a good one counts again */
     fixture_file(p, dir, "current.crl", "garbage", 0600);
-    ck_assert_int_eq(ca_crl(ca, &second, &out, log, p), APR_EGENERAL);
+    ck_assert_int_eq(ca_crl(ca, &second, SIZE_MAX, &out, log, p), APR_EGENERAL);
     ck_assert_int_eq(check(ca, device_cert(0, 10), "crl"), APR_EGENERAL);
-    ck_assert_int_eq(ca_crl(ca, &second, &out, log, p), APR_EGENERAL);
+    ck_assert_int_eq(ca_crl(ca, &second, SIZE_MAX, &out, log, p), APR_EGENERAL);
     ck_assert_ptr_null(strstr(strstr(fixture_log_text(log), "SCEP0320") + 1, "SCEP0320"));
     want.serial = SERIAL + 1;
     crl_file("current.crl", &want);
