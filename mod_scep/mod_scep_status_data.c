@@ -152,6 +152,19 @@ static void judge_certificates(scep_health_t *health, const scep_service_t *core
     }
 }
 
+/* The revocation list: without a current one no certificate is renewed. */
+static void judge_crl(scep_health_t *health, ca_t *ca)
+{
+    apr_time_t next = 0;
+    apr_status_t rv = ca_crl_expires(ca, &next);
+
+    if (rv != APR_ENOTIMPL && (rv != APR_SUCCESS || next < apr_time_now())) {
+        APR_ARRAY_PUSH(health->warnings, const char *) =
+            rv == APR_SUCCESS ? "the CRL is past its nextUpdate: no renewals, no GetCRL"
+                              : "the CRL cannot be used: no renewals, no GetCRL";
+    }
+}
+
 scep_health_t *scep_status_health(const scep_service_conf_t *service, apr_pool_t *p)
 {
     scep_health_t *health = apr_pcalloc(p, sizeof(*health));
@@ -177,6 +190,7 @@ scep_health_t *scep_status_health(const scep_service_conf_t *service, apr_pool_t
         APR_ARRAY_PUSH(health->problems, const char *) = apr_pstrcat(p, "CA: ", health->ca, NULL);
     }
     judge_certificates(health, &service->core, p);
+    judge_crl(health, service->core.ca);
     return health;
 }
 
@@ -230,6 +244,19 @@ static json_t *peer(const char *key, const char *name, const char *problem, apr_
     return object;
 }
 
+/* The CA backend, and until when the revocation list is good. */
+static json_t *authority(const scep_service_conf_t *service, const scep_health_t *health,
+                         apr_pool_t *p)
+{
+    json_t *object = peer("backend", ca_name(service->core.ca), health->ca, p);
+    apr_time_t next = 0;
+
+    if (ca_crl_expires(service->core.ca, &next) == APR_SUCCESS) {
+        set_time(object, "crl_next_update", next);
+    }
+    return object;
+}
+
 /* Who gets a challenge, and what becomes of it. */
 static json_t *challenges(const scep_props_t *e, apr_pool_t *p)
 {
@@ -252,7 +279,7 @@ static json_t *challenges(const scep_props_t *e, apr_pool_t *p)
 }
 
 /* When a certificate can be renewed. */
-static json_t *renewal(const scep_props_t *e, apr_pool_t *p)
+static json_t *renewal(const scep_props_t *e)
 {
     static const char *const keys[] = {"any", "new", "same"};
     json_t *object = json_object();
@@ -265,7 +292,6 @@ static json_t *renewal(const scep_props_t *e, apr_pool_t *p)
     json_object_set_new(object, "same_subject", json_boolean(e->renewal_same_subject));
     json_object_set_new(object, "key", json_string(keys[e->renewal_key]));
     json_object_set_new(object, "foreign", json_boolean(e->renewal_ca_file != NULL));
-    (void)p;
     return object;
 }
 
@@ -295,10 +321,10 @@ json_t *scep_status_service(const scep_service_conf_t *service, apr_pool_t *p)
     json_object_set_new(object, "problems", texts(health->problems, p));
     json_object_set_new(object, "warnings", texts(health->warnings, p));
     json_object_set_new(object, "store", peer("url", service->store->display, health->store, p));
-    json_object_set_new(object, "ca", peer("backend", ca_name(service->core.ca), health->ca, p));
+    json_object_set_new(object, "ca", authority(service, health, p));
     json_object_set_new(object, "certificates", certificates(&service->core, p));
     json_object_set_new(object, "challenges", challenges(e, p));
-    json_object_set_new(object, "renewal", renewal(e, p));
+    json_object_set_new(object, "renewal", renewal(e));
     json_object_set_new(object, "approval", approval(e, p));
     return object;
 }

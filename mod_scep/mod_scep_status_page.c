@@ -259,7 +259,7 @@ const char *scep_status_page_services(const json_t *services, const char *done, 
         put(&h, "<p class=\"note\" role=\"status\">The request was %s.</p>", done);
     }
     for (i = 0; i < json_array_size(services); i++) {
-        const json_t *service = json_array_get(services, i);
+        const json_t *service = json_array_get(services, i), *ca;
 
         put(&h, "<h2>Service %s</h2>", text(&h, service, "service"));
         put_health(&h, service);
@@ -267,7 +267,11 @@ const char *scep_status_page_services(const json_t *services, const char *done, 
         row(&h, "Devices enroll at", text(&h, service, "path"));
         row(&h, "Challenges are at", text(&h, service, "admin_path"));
         row(&h, "Store", peer(&h, json_object_get(service, "store"), "url"));
-        row(&h, "CA", peer(&h, json_object_get(service, "ca"), "backend"));
+        ca = json_object_get(service, "ca");
+        row(&h, "CA", peer(&h, ca, "backend"));
+        if (*text(&h, ca, "crl_next_update")) {
+            row(&h, "CRL good until", text(&h, ca, "crl_next_update"));
+        }
         put_rules(&h, service);
         put(&h, "</tbody></table>");
         put_certificates(&h, json_object_get(service, "certificates"));

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """scep-status and scep-ready: who sees what, who decides, and what no other site's page can do."""
+import datetime
 import json
 import re
 import urllib.parse
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 import conf
 import env
 import pki
 import scep_client as scep
+from test_300_stores import secret_file
 
 FORM = "application/x-www-form-urlencoded"
 HOSTILE = "CN=<script>alert(1)</script>\"'&\u202etxt,O=Example"
@@ -378,3 +382,50 @@ def test_a_host_without_services(factory):
     response = ask(server, path="/ready", user=None)
     assert response.status == 503 and b"no service" in response.body
     assert ask(server).status == 404
+
+
+# Several hosts, and a policy without challenges
+
+def test_one_host_shows_the_other_decides(factory, keys):
+    """The token of one host's page is good at the other, and the device may ask either."""
+    redis = factory.redis()
+    secret = secret_file(env.folder("secret"))
+    hosts = [factory.httpd([conf.Service(pki.make()).add("ScepApproval manual", "ScepPollInterval 1s")],
+                           server=conf.Lines("ScepStore " + redis.urls()["tcp"],
+                                             "ScepChallengeSecretFile %s" % secret),
+                           locations=handlers()).start() for _ in range(2)]
+    client, spec, tx = waiting(hosts[0], keys[0], subject="CN=across")
+    assert facts(hosts[1], "?service=corp&tx=" + tx["tx"])["request"]["subject"] == "CN=across"
+    assert post(hosts[1], fields_of(tx)).status == 200
+    other = hosts[1].client()
+    other.cacert()
+    assert other.wait(spec).status == scep.SUCCESS
+
+
+def test_approval_without_challenges(factory, keys):
+    """Whoever asks waits for a person: the form has its token all the same."""
+    server = factory.httpd([conf.Service(pki.make()).add("ScepPolicy none", "ScepApproval manual",
+                                                         "ScepPollInterval 1s")], locations=handlers())
+    server.expect("SCEP0")
+    server.start()
+    client = server.client()
+    spec = client.spec(key=keys[0], subject="CN=none")
+    assert client.transact(spec).status == scep.PENDING
+    assert post(server, fields_of(service(server)["waiting"][0])).status == 200
+    assert client.wait(spec).status == scep.SUCCESS
+
+
+def test_a_revocation_list_that_ended_is_told(factory):
+    right = pki.make()
+    now = datetime.datetime.utcnow()
+    ca = right.load("ca.pem")
+    crl = x509.CertificateRevocationListBuilder().issuer_name(ca.subject).last_update(
+        now - datetime.timedelta(days=9)).next_update(now - datetime.timedelta(days=2)).sign(
+        pki.key("ca-root"), hashes.SHA256())
+    path = pki.Pki(env.folder("crl")).write("old.crl", crl.public_bytes(serialization.Encoding.PEM))
+    server = factory.httpd([conf.Service(right).add("ScepCRLFile %s" % path)], locations=handlers())
+    server.expect("SCEP")
+    server.start()
+    assert b"warning: service corp: the CRL is past its nextUpdate" in ask(server, path="/ready", user=None).body
+    assert service(server)["ca"]["crl_next_update"].startswith(
+        (now - datetime.timedelta(days=2)).strftime("%Y-%m-%dT"))
