@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+import approval
 import conf
 import der
 import env
@@ -138,3 +139,31 @@ def test_status_is_one_printable_string(server, keys):
             if dotted in reply.attributes:
                 assert reply.attributes[dotted].tag == der.PRINTABLE
         assert (reply.status, scep.OID_FAIL_INFO in reply.attributes) == (status, status == scep.FAILURE)
+
+
+@pytest.mark.conformance("apple-8", "8894-9", "8894-11")
+@pytest.mark.parametrize("again", [False, True], ids=["without challenge", "with the old challenge"])
+def test_renews_with_the_old_identity(server, keys, again):
+    """A PKCSReq signed with the certificate in use, for a new key."""
+    client = server.client()
+    challenge = server.challenge()
+    old = client.transact(habits.apple(client, keys[0], challenge, subject="CN=iPad")).leaf
+    spec = habits.apple(client, keys[1], challenge if again else None, subject="CN=iPad", signer_key=keys[0],
+                        signer_cert=pki.der_of(old))
+    reply = client.transact(spec)
+    assert reply.status == scep.SUCCESS and reply.leaf.serial_number != old.serial_number
+    assert "renews=%X" % old.serial_number in server.transaction_line(spec.txid).replace("renews=0", "renews=")
+
+
+@pytest.mark.conformance("apple-12", "8894-8", "8894-35")
+def test_three_polls(factory, keys):
+    """After PENDING there are three polls; an approval before the last one arrives, the transactionID stays."""
+    service = conf.Service(pki.make()).add("ScepApproval manual", "ScepPollInterval 1s")
+    server = factory.httpd([service], locations=[approval.LOCATION]).start()
+    client = server.client()
+    spec = habits.apple(client, keys[0], server.challenge(), subject="CN=iPhone")
+    assert client.transact(spec).status == scep.PENDING
+    assert [client.poll(spec).status for _ in range(2)] == [scep.PENDING] * 2
+    assert approval.decide(server, spec.txid) == 200
+    reply = client.poll(spec)
+    assert reply.status == scep.SUCCESS and reply.transaction_id == spec.txid

@@ -32,6 +32,19 @@ def test_enrolls_by_http10(server, keys):
     assert reply.leaf.signature_hash_algorithm.name == "sha256"
 
 
+@pytest.mark.conformance("cisco-3", "cisco-4", "juniper-1", "8894-14", "8894-56")
+@pytest.mark.parametrize("fields", [dict(), dict(digest="sha1"), dict(cipher="3des")],
+                         ids=["DES, MD5", "DES, SHA-1", "3DES, MD5"])
+def test_des_and_md5_by_opt_in(old, keys, fields):
+    """What comes back is neither."""
+    client = old.client()
+    spec = habits.cisco(client, keys[0], old.challenge(), **fields)
+    reply = client.reply(habits.cisco_get(client, spec.build()), spec)
+    assert reply.status == scep.SUCCESS
+    assert (reply.cipher, reply.digest) == ("3des", "sha1")
+    assert reply.leaf.signature_hash_algorithm.name == "sha256"
+
+
 @pytest.mark.conformance("cisco-3", "8894-14", "8894-56")
 @pytest.mark.parametrize("fields", [dict(), dict(digest="sha1"), dict(cipher="3des")],
                          ids=["DES, MD5", "DES, SHA-1", "3DES, MD5"])
@@ -63,3 +76,15 @@ def test_reply_has_one_certificate(server, keys):
     client = server.client()
     reply = client.enroll(keys[1], server.challenge(), subject="CN=srx,O=Example", cipher="3des", digest="sha1")
     assert reply.status == scep.SUCCESS and len(reply.issued) == 1
+
+
+@pytest.mark.conformance("cisco-6", "8894-9", "8894-11")
+def test_renews_with_the_old_certificate(server, keys):
+    """By GET, as a PKCSReq, after "regenerate" with a new key."""
+    client = server.client()
+    first = habits.cisco(client, keys[0], server.challenge(), **SHAPE)
+    old = client.reply(habits.cisco_get(client, first.build()), first).leaf
+    spec = habits.cisco(client, keys[1], None, signer_key=keys[0], signer_cert=pki.der_of(old), **SHAPE)
+    reply = client.reply(habits.cisco_get(client, spec.build()), spec)
+    assert reply.status == scep.SUCCESS and reply.leaf.subject == old.subject
+    assert reply.leaf.public_key().public_numbers() == keys[1].public_key().public_numbers()

@@ -104,3 +104,16 @@ def test_requested_names_are_issued(server, keys):
     value = reply.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert value.get_values_for_type(x509.DNSName) == ["desktop-1.example"]
     assert value.get_values_for_type(x509.RFC822Name) == ["user@example.com"]
+
+
+@pytest.mark.conformance("windows-6", "8894-9", "8894-11")
+def test_renews_by_pkcs_req(server, keys):
+    """Signed by the old certificate, or by itself with a new challenge as Intune has it done."""
+    client = server.client()
+    old = client.transact(habits.windows(client, keys[0], server.challenge(), subject="CN=DESKTOP-7")).leaf
+    for fields in (dict(signer_key=keys[0], signer_cert=pki.der_of(old)), dict()):
+        challenge = None if fields else server.challenge()
+        reply = client.transact(habits.windows(client, keys[1], challenge, subject="CN=DESKTOP-7", **fields),
+                                path=PATH)
+        assert reply.status == scep.SUCCESS and reply.leaf.subject == old.subject
+        assert reply.leaf.serial_number != old.serial_number
