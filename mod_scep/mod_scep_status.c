@@ -398,7 +398,7 @@ static int confirm(status_t *s, const scep_service_conf_t *service, const char *
     return scep_status_send_json(r, HTTP_OK, object);
 }
 
-/* Carries out what the form says, which was checked, and answers.  tx: for the log; may be NULL. */
+/* Carries out what the form says, which was checked, and answers.  tx: NULL: it waits no more. */
 static int carry_out(status_t *s, const scep_service_conf_t *service, const store_tx_t *tx,
                      int approve)
 {
@@ -420,12 +420,15 @@ static int carry_out(status_t *s, const scep_service_conf_t *service, const stor
     if (rv != APR_SUCCESS) {
         return refuse_unavailable(s, &out);
     }
+    if (!tx || *tx->decision) {
+        return confirm(s, service, done); /* it was decided so before */
+    }
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, s->r,
                   SCEPTAG(0443) ": service=%s transactionID=\"%s\" tx=%s subject=\"%s\" was %s "
                                 "by=\"%s\" reason=\"%s\"",
-                  service->name, scep_log_field(p, tx ? tx->transaction_id : ""),
-                  s->field[FIELD_TX], scep_log_field(p, tx ? tx->subject : ""), done,
-                  scep_log_field(p, s->r->user), scep_log_field(p, reason));
+                  service->name, scep_log_field(p, tx->transaction_id), s->field[FIELD_TX],
+                  scep_log_field(p, tx->subject), done, scep_log_field(p, s->r->user),
+                  scep_log_field(p, reason));
     return confirm(s, service, done);
 }
 

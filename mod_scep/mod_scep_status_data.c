@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 
 #define WARN_DAYS 30
+#define SHORT_ID 12
 
 int scep_status_utf8(const char **c)
 {
@@ -344,6 +345,8 @@ json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p)
     set_text(object, "template", tx->template_name, p);
     set_text(object, "client", tx->client, p);
     set_time(object, "created", tx->created);
+    /* the short id that the log shows with the challenge's caller */
+    set_text(object, "challenge", apr_pstrndup(p, tx->challenge_id, SHORT_ID), p);
     set_text(object, "caller", tx->challenge.caller, p);
     set_text(object, "waits_for",
              scep_status_at_ca(tx) ? "ca"

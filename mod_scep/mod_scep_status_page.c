@@ -214,6 +214,14 @@ static const char *waits_for(html_t *h, const json_t *tx)
                              text(h, tx, "decided_by"), NULL);
 }
 
+/* The challenge's short id, and who asked for it where the store can tell. */
+static const char *challenge(html_t *h, const json_t *tx)
+{
+    const char *caller = text(h, tx, "caller");
+
+    return apr_pstrcat(h->p, text(h, tx, "challenge"), *caller ? " of " : "", caller, NULL);
+}
+
 /* The table of what waits in a service. */
 static void put_waiting(html_t *h, const json_t *service)
 {
@@ -231,7 +239,7 @@ static void put_waiting(html_t *h, const json_t *service)
         put(h, "<p>None.</p>");
         return;
     }
-    put(h, "<table><thead><tr><th>Subject</th><th>Template</th><th>Client</th><th>Challenge of</th>"
+    put(h, "<table><thead><tr><th>Subject</th><th>Template</th><th>Client</th><th>Challenge</th>"
            "<th>Since</th><th>Waits for</th><th>transactionID</th></tr></thead><tbody>");
     for (i = 0; i < json_array_size(waiting); i++) {
         const json_t *tx = json_array_get(waiting, i);
@@ -241,7 +249,7 @@ static void put_waiting(html_t *h, const json_t *service)
             "<tr><td><a href=\"?service=%s&amp;tx=%s\">%s</a></td><td>%s</td><td>%s</td><td>%s</td>"
             "<td>%s</td><td>%s</td><td class=\"mono\">%s</td></tr>",
             name, text(h, tx, "tx"), *subject ? subject : "(no subject)", text(h, tx, "template"),
-            text(h, tx, "client"), text(h, tx, "caller"), text(h, tx, "created"), waits_for(h, tx),
+            text(h, tx, "client"), challenge(h, tx), text(h, tx, "created"), waits_for(h, tx),
             text(h, tx, "transaction_id"));
     }
     put(h, "</tbody></table>");
@@ -331,7 +339,7 @@ const char *scep_status_page_tx(const json_t *tx, const char *service, apr_pool_
     row(&h, "transactionID", text(&h, tx, "transaction_id"));
     row(&h, "Template", text(&h, tx, "template"));
     row(&h, "Client", text(&h, tx, "client"));
-    row(&h, "Challenge of", text(&h, tx, "caller"));
+    row(&h, "Challenge", challenge(&h, tx));
     row(&h, "Since", text(&h, tx, "created"));
     row(&h, "Waits for", waits_for(&h, tx));
     put(&h, "</tbody></table>");

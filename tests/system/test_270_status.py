@@ -164,7 +164,7 @@ def test_a_hostile_request_is_only_text(server, keys):
     assert shown["request"]["names"] == ["DNS:a.example", "DNS:b, DNS:c\"<i>"]
     assert shown["request"]["key"] == "RSA-2048" and "script" in shown["request"]["subject"]
     assert "1.2.3.4" in [e["name"] for e in shown["request"]["extensions"]]
-    assert shown["client"] == "127.0.0.1" and shown["caller"] in (conf.ADMIN, "")
+    assert shown["client"] == "127.0.0.1" and re.fullmatch("[0-9a-f]{12}", shown["challenge"])
     assert shown["waits_for"] == "approval"
     assert post(server, fields_of(shown, "deny", reason="no")).status == 200
 
@@ -179,6 +179,7 @@ def test_approved_by_a_program(server, keys):
     assert response.status == 200, response.body
     assert json.loads(response.body) == {"result": "approved", "service": "corp", "tx": tx["tx"]}
     line = server.log.wait("SCEP0443")
+    assert server.log.lines("challenge=%s made for caller=.mdm" % tx["challenge"])
     assert "was approved" in line and 'by="mdm"' in line and spec.txid in line and "CN=approved" in line
     reply = client.wait(spec)
     assert reply.status == scep.SUCCESS and reply.leaf.subject.rfc4514_string() == "CN=approved"
@@ -283,6 +284,7 @@ def test_a_decision_is_final(server, keys):
     assert post(server, fields_of(tx, "deny", reason="end")).status == 200
     assert post(server, fields_of(tx, "deny", reason="end")).status == 200, "the same again is no error"
     assert post(server, fields_of(tx)).status == 409
+    assert len(server.log.lines("SCEP0443.* was denied")) == 1 and not server.log.lines("SCEP0443.* approved")
 
 
 def test_approval_survives_a_restart(factory, keys):
