@@ -203,7 +203,7 @@ static cms_signed_t *make_signed(const crypt_buf_t *content, X509 *cert, const E
     return cms;
 }
 
-/* Seals the certificates or the CRL for the device, with SUCCESS only (sections 3.3.2.1 to 3.3.2.3). */
+/* Seals certificates or CRL for the device, with SUCCESS only (sections 3.3.2.1 to 3.3.2.3). */
 static apr_status_t make_content(crypt_buf_t *content, const scep_reply_t *reply, apr_pool_t *p)
 {
     crypt_buf_t degenerate =
