@@ -5,7 +5,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define LIST_PAGE 40 /* the largest ones fit into a reply */
+#define LIST_PAGE 40                /* the largest ones fit into a reply */
+#define LIST_END (2500 * LIST_PAGE) /* a peer must not choose how often we ask */
 #define ENDED (1u << STORE_OK | 1u << STORE_FENCED)
 
 /* Reads what claim and poll answer: result, wait, transaction, challenge. */
@@ -244,7 +245,8 @@ apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_
     redisReply *reply;
     int from;
 
-    for (from = 0; rv == APR_SUCCESS && seen == LIST_PAGE && (*ptxs)->nelts < max;
+    for (from = 0;
+         rv == APR_SUCCESS && seen == LIST_PAGE && (*ptxs)->nelts < max && from < LIST_END;
          from += LIST_PAGE) {
         redis_start_args(&args, service, p);
         redis_add_number(&args, from, p);

@@ -234,6 +234,72 @@ START_TEST(lying_server)
 }
 END_TEST
 
+/* Asks one of the slots that do not claim; the status. */
+static apr_status_t ask(store_t *store, char slot, store_result_e *result)
+{
+    static const char *const hex =
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    store_decision_t decision = {0, "", ""};
+    store_pend_t pend = {"", 0, 1, NULL, 1};
+    apr_pool_t *p = fixture_pool();
+    apr_array_header_t *list;
+    store_tx_t tx;
+
+    switch (slot) {
+    case 'd':
+        return store_decide(store, "redis", hex, &decision, 1, result, p);
+    case 'p':
+        return store_pend(store, "redis", hex, 1, &pend, result, p);
+    case 's':
+        return store_find_certificate(store, "redis", "01", result, &tx, p);
+    default:
+        return store_list(store, "redis", 10, &list, p);
+    }
+}
+
+/* What no server of ours answers to decide, pend, find_certificate (s) and list. */
+static const char *const other_lies[] = {
+    "d*1\r\n$7\r\nCLAIMED\r\n",
+    "d*1\r\n$4\r\nFULL\r\n",
+    "d*0\r\n",
+    "d+OK\r\n",
+    "p*1\r\n$8\r\nCONFLICT\r\n",
+    "s:1\r\n",
+    "s*0\r\n",
+    "s$1\r\na\r\n",
+    "s-ERR no\r\n",
+    "l*1\r\n$1\r\nx\r\n",
+    "l*2\r\n:1\r\n:1\r\n",
+    "l*4\r\n:1\r\n$1\r\na\r\n$1\r\n0\r\n:1\r\n",
+    "l*4\r\n:1\r\n*0\r\n$1\r\n0\r\n*0\r\n",
+    "l*4\r\n:1\r\n$1\r\na\r\n$1\r\n0\r\n*2\r\n$5\r\nfence\r\n$1\r\nx\r\n"};
+#define OTHER_LIES (int)(sizeof(other_lies) / sizeof(other_lies[0]))
+
+START_TEST(lying_to_other_slots)
+{
+    const char *lie = other_lies[_i];
+    store_result_e result = STORE_NOTFOUND;
+    store_t *store;
+
+    start_liar(lie + 1, strlen(lie + 1), 0);
+    store = open_port(liar.port);
+    ck_assert_int_eq(ask(store, lie[0], &result), APR_EGENERAL);
+    ck_assert(result == STORE_NOTFOUND || result == STORE_FENCED);
+    ck_assert_str_ne(store_error(fixture_pool()), "");
+}
+END_TEST
+
+START_TEST(endless_list)
+{
+    static const char answer[] = "*1\r\n:40\r\n";
+    store_result_e result;
+
+    start_liar(answer, sizeof(answer) - 1, 0);
+    ck_assert_int_eq(ask(open_port(liar.port), 'l', &result), APR_SUCCESS);
+    ck_assert_int_eq(*liar.commands, 2500);
+}
+END_TEST
+
 START_TEST(honest_answer_is_taken)
 {
     static const char answer[] =
@@ -426,6 +492,8 @@ Suite *test_store_redis_suite(void)
     tcase_add_test(lone, silent_network);
     tcase_add_test(lone, breaker);
     tcase_add_loop_test(lone, lying_server, 0, LIES);
+    tcase_add_loop_test(lone, lying_to_other_slots, 0, OTHER_LIES);
+    tcase_add_test(lone, endless_list);
     tcase_add_test(lone, honest_answer_is_taken);
     tcase_add_test(lone, endless_answer);
     tcase_add_loop_test(lone, error_answers_are_told, 0, 4);
