@@ -159,14 +159,16 @@ static apr_status_t conn_read(redis_conn_t *conn, char *buffer, size_t size, siz
                 rv = tls_wait(conn, result, deadline);
             continue;
         }
+        /* an answer is never there at once */
+        rv = wait_for(conn->fd, POLLIN, deadline);
+        if (rv != APR_SUCCESS)
+            break;
         n = recv(conn->fd, buffer, size, 0);
         if (n > 0)
             *len = n;
         else if (n == 0)
             rv = APR_ECONNRESET;
-        else if (errno == EAGAIN || errno == EWOULDBLOCK)
-            rv = wait_for(conn->fd, POLLIN, deadline);
-        else if (errno != EINTR)
+        else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
             rv = APR_FROM_OS_ERROR(errno);
     }
     return rv;
