@@ -86,17 +86,30 @@ class Pki:
     def __init__(self, folder):
         self.folder = folder
         folder.mkdir(mode=0o755)
-        self._key("ca")
-        command("openssl", "req", "-x509", "-new", "-key", folder / "ca.key", "-out", folder / "ca.pem",
-                "-days", "3650", "-sha256", "-subj", "/CN=Bench CA",
-                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self._self_signed("ca", "Bench CA")
         self._issued("ra-sign", "digitalSignature")
         self._issued("ra-enc", "keyEncipherment")
+        self._crl()
+        self._self_signed("next", "Bench CA 2")
 
     def _key(self, name):
         command("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
                 "-out", self.folder / (name + ".key"))
         (self.folder / (name + ".key")).chmod(0o600)
+
+    def _self_signed(self, name, subject):
+        self._key(name)
+        command("openssl", "req", "-x509", "-new", "-key", self.folder / (name + ".key"),
+                "-out", self.folder / (name + ".pem"), "-days", "3650", "-sha256", "-subj", "/CN=" + subject,
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def _crl(self):
+        config, index = self.folder / "crl.cnf", self.folder / "index"
+        index.touch()
+        config.write_text("[ca]\ndefault_ca=ca\n[ca]\ndatabase=%s\ndefault_md=sha256\n"
+                          "default_crl_days=30\n" % index)
+        command("openssl", "ca", "-gencrl", "-config", config, "-cert", self.folder / "ca.pem",
+                "-keyfile", self.folder / "ca.key", "-out", self.folder / "crl.pem")
 
     def _issued(self, name, usage):
         self._key(name)
@@ -114,6 +127,8 @@ class Pki:
         return ("    ScepRASigningCertificate {0}/ra-sign.pem {0}/ra-sign.key\n"
                 "    ScepRAEncryptionCertificate {0}/ra-enc.pem {0}/ra-enc.key\n"
                 "    ScepCAChain {0}/ca.pem\n"
+                "    ScepCRLFile {0}/crl.pem\n"
+                "    ScepNextCAChain {0}/next.pem\n"
                 "    ScepCABackend local certificate={0}/ca.pem key={0}/ca.key\n").format(f)
 
 

@@ -25,8 +25,7 @@
 #define OID_RECIPIENT_NONCE "2.16.840.1.113733.1.9.6"
 #define OID_TRANSACTION_ID "2.16.840.1.113733.1.9.7"
 
-/* Sets name to one common name; 1: done. */
-static int set_name(X509_NAME *name, const char *cn)
+int load_set_name(X509_NAME *name, const char *cn)
 {
     return X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Load", -1,
                                       -1, 0) &&
@@ -45,7 +44,8 @@ static X509 *self_signed(EVP_PKEY *key, int number)
         ASN1_INTEGER_set(X509_get_serialNumber(cert), 1 + number) &&
         X509_gmtime_adj(X509_getm_notBefore(cert), -3600) &&
         X509_gmtime_adj(X509_getm_notAfter(cert), 86400 * 7) && X509_set_pubkey(cert, key) &&
-        set_name(X509_get_subject_name(cert), cn) && set_name(X509_get_issuer_name(cert), cn) &&
+        load_set_name(X509_get_subject_name(cert), cn) &&
+        load_set_name(X509_get_issuer_name(cert), cn) &&
         X509_sign(cert, key, EVP_sha256()) > 0)
         return cert;
     X509_free(cert);
@@ -166,7 +166,7 @@ static BIO *make_csr(EVP_PKEY *key, const char *challenge, unsigned long number)
 
     snprintf(cn, sizeof(cn), "device-%08lu.load.example", number);
     ok = req && out && X509_REQ_set_version(req, X509_REQ_VERSION_1) &&
-         X509_REQ_set_pubkey(req, key) && set_name(X509_REQ_get_subject_name(req), cn) &&
+         X509_REQ_set_pubkey(req, key) && load_set_name(X509_REQ_get_subject_name(req), cn) &&
          X509_REQ_add1_attr_by_NID(req, NID_pkcs9_challengePassword, MBSTRING_ASC,
                                    (const unsigned char *)challenge, -1) &&
          X509_REQ_sign(req, key, EVP_sha256()) > 0 && i2d_X509_REQ_bio(out, req);
@@ -199,17 +199,19 @@ static BIO *make_envelope(BIO *plain, X509 *recipient)
 }
 
 /* The message itself; NULL: failed.  Frees content. */
-static CMS_ContentInfo *sign_message(BIO *content, const load_device_t *device,
+static CMS_ContentInfo *sign_message(BIO *content, X509 *cert, EVP_PKEY *key,
                                      const load_message_t *message)
 {
     CMS_ContentInfo *cms = CMS_sign(NULL, NULL, NULL, NULL, CMS_PARTIAL | CMS_BINARY);
     CMS_SignerInfo *signer = NULL;
+    char type[4];
     int ok;
 
+    snprintf(type, sizeof(type), "%d", (int)message->type);
     if (cms)
-        signer = CMS_add1_signer(cms, device->cert, device->key, EVP_sha256(), CMS_NOSMIMECAP);
+        signer = CMS_add1_signer(cms, cert, key, EVP_sha256(), CMS_NOSMIMECAP);
     ok = content && signer &&
-         CMS_signed_add1_attr_by_txt(signer, OID_MESSAGE_TYPE, V_ASN1_PRINTABLESTRING, "19", 2) &&
+         CMS_signed_add1_attr_by_txt(signer, OID_MESSAGE_TYPE, V_ASN1_PRINTABLESTRING, type, 2) &&
          CMS_signed_add1_attr_by_txt(signer, OID_TRANSACTION_ID, V_ASN1_PRINTABLESTRING,
                                      message->transaction_id, LOAD_TRANSACTION_LEN) &&
          CMS_signed_add1_attr_by_txt(signer, OID_SENDER_NONCE, V_ASN1_OCTET_STRING, message->nonce,
@@ -222,24 +224,24 @@ static CMS_ContentInfo *sign_message(BIO *content, const load_device_t *device,
     return NULL;
 }
 
-const char *load_message_make(load_message_t *message, const load_device_t *devices, int count,
-                              const load_ra_t *ra, const char *challenge, unsigned long number)
+const char *load_message_names(load_message_t *message)
 {
     unsigned char id[LOAD_TRANSACTION_LEN / 2];
-    CMS_ContentInfo *cms = NULL;
-    const load_device_t *device;
-    int i, len;
+    int i;
 
-    memset(message, 0, sizeof(*message));
-    message->device = (int)(number % (unsigned long)count);
-    device = &devices[message->device];
     if (RAND_bytes(id, sizeof(id)) != 1 || RAND_bytes(message->nonce, LOAD_NONCE_LEN) != 1)
         return "no random bytes";
     for (i = 0; i < (int)sizeof(id); i++)
         snprintf(message->transaction_id + 2 * i, 3, "%02X", id[i]);
-    cms = sign_message(make_envelope(make_csr(device->key, challenge, number), ra->encrypter),
-                       device, message);
-    len = cms ? i2d_CMS_ContentInfo(cms, &message->der) : -1;
+    return NULL;
+}
+
+const char *load_message_sign(load_message_t *message, BIO *content, X509 *cert, EVP_PKEY *key,
+                              const load_ra_t *ra)
+{
+    CMS_ContentInfo *cms = sign_message(make_envelope(content, ra->encrypter), cert, key, message);
+    int len = cms ? i2d_CMS_ContentInfo(cms, &message->der) : -1;
+
     CMS_ContentInfo_free(cms);
     if (len <= 0)
         return "cannot make a message";
@@ -247,12 +249,29 @@ const char *load_message_make(load_message_t *message, const load_device_t *devi
     return NULL;
 }
 
+const char *load_message_make(load_message_t *message, const load_device_t *devices, int count,
+                              const load_ra_t *ra, const char *challenge, unsigned long number)
+{
+    const load_device_t *device;
+    const char *error;
+
+    memset(message, 0, sizeof(*message));
+    message->type = LOAD_PKCS_REQ;
+    message->device = (int)(number % (unsigned long)count);
+    device = &devices[message->device];
+    error = load_message_names(message);
+    return error ? error
+                 : load_message_sign(message, make_csr(device->key, challenge, number),
+                                     device->cert, device->key, ra);
+}
+
 int load_message_write(const load_message_t *message, FILE *file)
 {
-    uint32_t head[2];
+    uint32_t head[3];
 
     head[0] = (uint32_t)message->device;
     head[1] = (uint32_t)message->der_len;
+    head[2] = (uint32_t)message->type;
     return fwrite(head, sizeof(head), 1, file) == 1 &&
            fwrite(message->transaction_id, LOAD_TRANSACTION_LEN, 1, file) == 1 &&
            fwrite(message->nonce, LOAD_NONCE_LEN, 1, file) == 1 &&
@@ -261,13 +280,14 @@ int load_message_write(const load_message_t *message, FILE *file)
 
 int load_message_read(load_message_t *message, FILE *file)
 {
-    uint32_t head[2];
+    uint32_t head[3];
 
     memset(message, 0, sizeof(*message));
     if (fread(head, sizeof(head), 1, file) != 1 || head[1] == 0 || head[1] > MESSAGE_MAX)
         return 0;
     message->device = (int)head[0];
     message->der_len = head[1];
+    message->type = (load_type_e)head[2];
     message->der = OPENSSL_malloc(message->der_len);
     if (message->der && fread(message->transaction_id, LOAD_TRANSACTION_LEN, 1, file) == 1 &&
         fread(message->nonce, LOAD_NONCE_LEN, 1, file) == 1 &&
@@ -301,50 +321,93 @@ static int attribute_is(CMS_SignerInfo *signer, const char *oid, const void *dat
     return same;
 }
 
-/* Whether certs hold a certificate for key that the CA signed. */
-static int holds_certificate(STACK_OF(X509) *certs, EVP_PKEY *key, X509 *ca)
+/* The certificate for key that the CA signed among certs; NULL: none. */
+static X509 *find_certificate(STACK_OF(X509) *certs, EVP_PKEY *key, X509 *ca)
 {
     X509 *cert;
     int i;
 
     for (i = 0; i < sk_X509_num(certs); i++) {
         cert = sk_X509_value(certs, i);
-        if (EVP_PKEY_eq(X509_get0_pubkey(cert), key) == 1)
-            return !ca || X509_verify(cert, X509_get0_pubkey(ca)) == 1;
+        if (EVP_PKEY_eq(X509_get0_pubkey(cert), key) == 1 &&
+            (!ca || X509_verify(cert, X509_get0_pubkey(ca)) == 1))
+            return cert;
     }
-    return 0;
+    return NULL;
 }
 
-/* Verifies, opens and reads the reply; NULL, or what is wrong. */
-static const char *check_content(CMS_ContentInfo *cms, const load_device_t *device,
-                                 const load_ra_t *ra)
+/* Verifies and opens the reply; what is in it, NULL with *error set. */
+static CMS_ContentInfo *open_reply(CMS_ContentInfo *cms, const load_device_t *device,
+                                   const load_ra_t *ra, const char **error)
 {
-    const char *error = NULL;
-    STACK_OF(X509) *signers = sk_X509_new_null(), *certs = NULL;
+    STACK_OF(X509) *signers = sk_X509_new_null();
     BIO *content = BIO_new(BIO_s_mem()), *plain = BIO_new(BIO_s_mem());
     CMS_ContentInfo *envelope = NULL, *bag = NULL;
 
+    *error = NULL;
     if (!signers || !content || !plain || !sk_X509_push(signers, ra->signer) ||
         CMS_verify(cms, signers, NULL, NULL, content,
                    CMS_NO_SIGNER_CERT_VERIFY | CMS_NOINTERN | CMS_BINARY) != 1)
-        error = "the reply's signature is not the RA's";
-    if (!error)
+        *error = "the reply's signature is not the RA's";
+    if (!*error)
         envelope = d2i_CMS_bio(content, NULL);
-    if (!error && (!envelope || CMS_decrypt(envelope, device->key, device->cert, NULL, plain,
-                                            CMS_BINARY) != 1))
-        error = "the reply's envelope does not open";
-    if (!error) {
-        bag = d2i_CMS_bio(plain, NULL);
-        certs = bag ? CMS_get1_certs(bag) : NULL;
-        if (!holds_certificate(certs, device->key, ra->ca))
-            error = "the reply holds no certificate of the CA for the request's key";
-    }
-    sk_X509_pop_free(certs, X509_free);
+    if (!*error && (!envelope ||
+                    CMS_decrypt(envelope, device->key, NULL, NULL, plain, CMS_BINARY) != 1))
+        *error = "the reply's envelope does not open";
+    if (!*error && (bag = d2i_CMS_bio(plain, NULL)) == NULL)
+        *error = "the reply's content cannot be read";
     sk_X509_free(signers);
     CMS_ContentInfo_free(envelope);
-    CMS_ContentInfo_free(bag);
     BIO_free(content);
     BIO_free(plain);
+    return bag;
+}
+
+/* Verifies, opens and reads the reply; NULL, or what is wrong. */
+static const char *check_content(CMS_ContentInfo *cms, load_type_e type,
+                                 const load_device_t *device, const load_ra_t *ra)
+{
+    const char *error;
+    CMS_ContentInfo *bag = open_reply(cms, device, ra, &error);
+    STACK_OF(X509_CRL) *crls = bag ? CMS_get1_crls(bag) : NULL;
+    STACK_OF(X509) *certs = bag ? CMS_get1_certs(bag) : NULL;
+
+    if (bag && type == LOAD_GET_CRL) {
+        if (sk_X509_CRL_num(crls) != 1 ||
+            (ra->ca && X509_CRL_verify(sk_X509_CRL_value(crls, 0), X509_get0_pubkey(ra->ca)) != 1))
+            error = "the reply holds no CRL of the CA";
+    } else if (bag && !find_certificate(certs, device->key, ra->ca))
+        error = "the reply holds no certificate of the CA for the request's key";
+    sk_X509_CRL_pop_free(crls, X509_CRL_free);
+    sk_X509_pop_free(certs, X509_free);
+    CMS_ContentInfo_free(bag);
+    return error;
+}
+
+const char *load_issued_make(load_message_t *issued, const load_message_t *message,
+                             const load_device_t *devices, const load_ra_t *ra,
+                             const unsigned char *der, size_t len)
+{
+    const unsigned char *at = der;
+    const char *error = "the reply cannot be read";
+    const load_device_t *device = &devices[message->device];
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &at, (long)len);
+    CMS_ContentInfo *bag = cms ? open_reply(cms, device, ra, &error) : NULL;
+    STACK_OF(X509) *certs = bag ? CMS_get1_certs(bag) : NULL;
+    X509 *cert = find_certificate(certs, device->key, ra->ca);
+    int size;
+
+    *issued = *message;
+    issued->der = NULL;
+    size = cert ? i2d_X509(cert, &issued->der) : 0;
+    if (size > 0)
+        issued->der_len = (size_t)size;
+    else if (!error)
+        error = "the reply holds no certificate";
+    sk_X509_pop_free(certs, X509_free);
+    CMS_ContentInfo_free(bag);
+    CMS_ContentInfo_free(cms);
+    ERR_clear_error();
     return error;
 }
 
@@ -374,7 +437,7 @@ const char *load_reply_check(const load_message_t *message, const load_device_t 
     else if (!attribute_is(signer, OID_RECIPIENT_NONCE, message->nonce, LOAD_NONCE_LEN))
         error = "the reply's recipientNonce is not the request's senderNonce";
     else if (thorough)
-        error = check_content(cms, &devices[message->device], ra);
+        error = check_content(cms, message->type, &devices[message->device], ra);
     CMS_ContentInfo_free(cms);
     ERR_clear_error();
     return error;

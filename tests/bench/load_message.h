@@ -13,6 +13,15 @@
 #define LOAD_TRANSACTION_LEN 40
 #define LOAD_NONCE_LEN 16
 
+/* messageType, RFC 8894 section 3.2.1.2 */
+typedef enum {
+    LOAD_RENEWAL_REQ = 17,
+    LOAD_PKCS_REQ = 19,
+    LOAD_CERT_POLL = 20,
+    LOAD_GET_CERT = 21,
+    LOAD_GET_CRL = 22
+} load_type_e;
+
 /* A device's key with the self-signed certificate that signs its messages. */
 typedef struct load_device_t {
     EVP_PKEY *key;
@@ -24,8 +33,10 @@ typedef struct load_ra_t {
     X509 *signer, *encrypter, *ca;
 } load_ra_t;
 
-/* One request, ready to be sent any number of times. */
+/* One request, ready to be sent any number of times; or what one of them got: der is then the
+ * certificate. */
 typedef struct load_message_t {
+    load_type_e type;
     int device;
     char transaction_id[LOAD_TRANSACTION_LEN + 1];
     unsigned char nonce[LOAD_NONCE_LEN];
@@ -45,6 +56,28 @@ void load_ra_free(load_ra_t *ra);
 const char *load_message_make(load_message_t *message, const load_device_t *devices, int count,
                               const load_ra_t *ra, const char *challenge, unsigned long number);
 
+/*
+ * Makes another type of message about what an enrollment got (load_issued_make()): a renewal with
+ * the same key, a poll of the same transaction, a query for that certificate or for the CRL.
+ * NULL, or an error.
+ */
+const char *load_query_make(load_message_t *message, load_type_e type, const load_device_t *devices,
+                            const load_ra_t *ra, const load_message_t *issued);
+
+/* Opens a reply and keeps its certificate with the request's names.  NULL, or an error. */
+const char *load_issued_make(load_message_t *issued, const load_message_t *message,
+                             const load_device_t *devices, const load_ra_t *ra,
+                             const unsigned char *der, size_t len);
+
+/* A random transactionID and nonce; the signed message of content (freed) by that certificate and
+ * key.  NULL, or an error. */
+const char *load_message_names(load_message_t *message);
+const char *load_message_sign(load_message_t *message, BIO *content, X509 *cert, EVP_PKEY *key,
+                              const load_ra_t *ra);
+
+/* Sets name to O=Load and that common name; 1: done. */
+int load_set_name(X509_NAME *name, const char *cn);
+
 /* Appends to, and reads from, a file of messages.  1: done, 0: not (reading: the end). */
 int load_message_write(const load_message_t *message, FILE *file);
 int load_message_read(load_message_t *message, FILE *file);
@@ -52,7 +85,8 @@ void load_message_free(load_message_t *message);
 
 /*
  * Whether a CertRep is the SUCCESS that message asked for: signed attributes, and where thorough
- * also the signature, the envelope and the certificate in it.  NULL, or what is wrong with it.
+ * also the signature, the envelope and the certificate or CRL in it.  NULL, or what is wrong with
+ * it.
  */
 const char *load_reply_check(const load_message_t *message, const load_device_t *devices,
                              const load_ra_t *ra, const unsigned char *der, size_t len,

@@ -3,9 +3,11 @@
  * A load generator for one SCEP service on this host, for tests/bench/run.
  *
  *   mint     reads challenges from mscep_admin into a file
- *   prepare  makes one PKCSReq message for each challenge: the devices' work, before the clock runs
+ *   get      sends a GET of that operation and looks at the status
+ *   prepare  makes one PKCSReq message for each challenge, or a message of another type for each
+ *            certificate: the devices' work, before the clock runs
  *   send     posts every message exactly once and checks every answer after the clock has stopped;
- *            the same file sent again is a replay
+ *            the same file sent again is a replay; keeps the certificates where told to
  *
  * Prints one JSON object.  Ends with 0 when everything succeeded, 1 when something failed, 2 when
  * it could not start.
@@ -30,7 +32,9 @@
 
 typedef struct options_t {
     load_target_t target;
-    const char *url, *user, *password_file, *challenges, *keys, *messages;
+    const char *url, *user, *password_file, *challenges, *keys, *messages, *certificates;
+    const char *operation;
+    load_type_e type;
     int count, connections, timeout, deadline, thorough;
 } options_t;
 
@@ -50,7 +54,7 @@ typedef struct work_t {
     load_device_t devices[DEVICES];
     load_ra_t ra;
     char **challenges;
-    load_message_t *messages;
+    load_message_t *messages, *issued;
     result_t *results;
     int count, next;
     double end;
@@ -239,6 +243,36 @@ static int mint(const options_t *options)
     return bad ? 1 : 0;
 }
 
+/* ---- get */
+
+/* Asks once. */
+static void get_one(work_t *work, load_connection_t *c, int i)
+{
+    load_answer_t answer;
+    char path[128];
+
+    snprintf(path, sizeof(path), "/mscep/mscep.dll?operation=%s", work->options->operation);
+    work->results[i].error = load_request(c, &answer, "GET", path, "", NULL, 0);
+    if (!work->results[i].error && (answer.status != 200 || answer.body_len == 0))
+        work->results[i].error = "status is not 200, or nothing came";
+}
+
+/* Asks count times; the exit status. */
+static int get(const options_t *options)
+{
+    work_t work = {0};
+    double seconds;
+    int bad;
+
+    work.options = options;
+    work.count = options->count;
+    work.results = need((size_t)work.count, sizeof(*work.results));
+    seconds = run_threads(&work, options->connections, get_one);
+    bad = report(&work, options->operation, seconds);
+    free(work.results);
+    return bad || work.count == 0 ? 1 : 0;
+}
+
 /* ---- prepare */
 
 /* Reads the RA's certificates from the server. */
@@ -276,13 +310,33 @@ static void read_challenges(work_t *work)
     fclose(in);
 }
 
+/* Reads a file of messages, or of certificates. */
+static load_message_t *read_messages(work_t *work, const char *name)
+{
+    FILE *in = fopen(name, "r");
+    load_message_t *list, message;
+
+    if (!in)
+        die("cannot read the messages, or the certificates");
+    list = need(COUNT_MAX, sizeof(*list));
+    while (work->count < COUNT_MAX && load_message_read(&message, in)) {
+        if (message.device < 0 || message.device >= DEVICES)
+            die("the messages are of other devices");
+        list[work->count++] = message;
+    }
+    fclose(in);
+    return list;
+}
+
 /* Makes one message. */
 static void prepare_one(work_t *work, load_connection_t *c, int i)
 {
     (void)c;
     work->results[i].error =
-        load_message_make(&work->messages[i], work->devices, DEVICES, &work->ra,
-                          work->challenges[i], (unsigned long)i);
+        work->issued ? load_query_make(&work->messages[i], work->options->type, work->devices,
+                                       &work->ra, &work->issued[i])
+                     : load_message_make(&work->messages[i], work->devices, DEVICES, &work->ra,
+                                         work->challenges[i], (unsigned long)i);
 }
 
 /* Makes and writes the messages; the exit status. */
@@ -299,7 +353,10 @@ static int prepare(const options_t *options)
     if (error)
         die(error);
     get_ra(&work);
-    read_challenges(&work);
+    if (options->certificates)
+        work.issued = read_messages(&work, options->certificates);
+    else
+        read_challenges(&work);
     work.messages = need((size_t)work.count, sizeof(*work.messages));
     work.results = need((size_t)work.count, sizeof(*work.results));
     fd = open(options->messages, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -311,7 +368,10 @@ static int prepare(const options_t *options)
         if (!work.results[i].error && !load_message_write(&work.messages[i], out))
             work.results[i].error = "cannot write";
         load_message_free(&work.messages[i]);
-        free(work.challenges[i]);
+        if (work.issued)
+            load_message_free(&work.issued[i]);
+        else
+            free(work.challenges[i]);
     }
     if (fclose(out) != 0)
         die("cannot write the file of messages");
@@ -319,29 +379,13 @@ static int prepare(const options_t *options)
     load_devices_free(work.devices, DEVICES);
     load_ra_free(&work.ra);
     free(work.challenges);
+    free(work.issued);
     free(work.messages);
     free(work.results);
     return bad ? 1 : 0;
 }
 
 /* ---- send */
-
-/* Reads the messages. */
-static void read_messages(work_t *work)
-{
-    FILE *in = fopen(work->options->messages, "r");
-    load_message_t message;
-
-    if (!in)
-        die("cannot read the file of messages");
-    work->messages = need(COUNT_MAX, sizeof(*work->messages));
-    while (work->count < COUNT_MAX && load_message_read(&message, in)) {
-        if (message.device < 0 || message.device >= DEVICES)
-            die("the messages are of other devices");
-        work->messages[work->count++] = message;
-    }
-    fclose(in);
-}
 
 /* Posts one message. */
 static void send_one(work_t *work, load_connection_t *c, int i)
@@ -381,6 +425,30 @@ static void check_replies(work_t *work)
     }
 }
 
+/* Opens every reply and writes the certificates, in the order of the messages. */
+static void keep_certificates(work_t *work)
+{
+    load_message_t issued;
+    FILE *out = fopen(work->options->certificates, "w");
+    int i;
+
+    if (!out)
+        die("cannot write the file of certificates");
+    for (i = 0; i < work->count; i++) {
+        result_t *result = &work->results[i];
+
+        if (result->error)
+            continue;
+        result->error = load_issued_make(&issued, &work->messages[i], work->devices, &work->ra,
+                                         result->reply, result->reply_len);
+        if (!result->error && !load_message_write(&issued, out))
+            result->error = "cannot write";
+        load_message_free(&issued);
+    }
+    if (fclose(out) != 0)
+        die("cannot write the file of certificates");
+}
+
 /* Sends the messages; the exit status. */
 static int send_messages(const options_t *options)
 {
@@ -394,10 +462,12 @@ static int send_messages(const options_t *options)
     if (error)
         die(error);
     get_ra(&work);
-    read_messages(&work);
+    work.messages = read_messages(&work, options->messages);
     work.results = need((size_t)work.count, sizeof(*work.results));
     seconds = run_threads(&work, options->connections, send_one);
     check_replies(&work);
+    if (options->certificates)
+        keep_certificates(&work);
     bad = report(&work, "send", seconds);
     for (i = 0; i < work.count; i++) {
         load_message_free(&work.messages[i]);
@@ -417,13 +487,15 @@ static void usage(void)
 {
     puts("Usage: scep_load mint    --url URL --count N --user NAME --password-file FILE\n"
          "                         --challenges FILE [--connections K]\n"
-         "       scep_load prepare --url URL --challenges FILE --keys FILE --messages FILE\n"
-         "                         [--connections THREADS]\n"
+         "       scep_load get     --url URL --operation NAME --count N [--connections K]\n"
+         "       scep_load prepare --url URL --keys FILE --messages FILE [--connections THREADS]\n"
+         "                         (--challenges FILE | --certificates FILE --type 17|20|21|22)\n"
          "       scep_load send    --url URL --keys FILE --messages FILE [--connections K]\n"
-         "                         [--thorough N]\n"
+         "                         [--thorough N] [--certificates FILE]\n"
          "URL is http://127.0.0.1:PORT/PREFIX of the service; no other host is accepted.\n"
          "Also: --timeout SECONDS of one request (30), --deadline SECONDS of all (900);\n"
-         "--thorough N opens each Nth reply (16; 0 none).  --keys is made when it is not there.");
+         "--thorough N opens each Nth reply (16; 0 none).  --keys is made when it is not there.\n"
+         "send writes the certificates that it got; --type is the new messages' messageType.");
 }
 
 /* The number in text, from 0 to max. */
@@ -444,7 +516,8 @@ static void parse(options_t *options, int argc, char **argv)
         {"url", 1, NULL, 'u'},        {"user", 1, NULL, 'n'},     {"password-file", 1, NULL, 'p'},
         {"challenges", 1, NULL, 'c'}, {"keys", 1, NULL, 'k'},     {"messages", 1, NULL, 'm'},
         {"count", 1, NULL, 'N'},      {"connections", 1, NULL, 'K'}, {"timeout", 1, NULL, 't'},
-        {"deadline", 1, NULL, 'd'},   {"thorough", 1, NULL, 'T'}, {NULL, 0, NULL, 0}};
+        {"deadline", 1, NULL, 'd'},   {"thorough", 1, NULL, 'T'}, {"operation", 1, NULL, 'o'},
+        {"certificates", 1, NULL, 'C'}, {"type", 1, NULL, 'y'},  {NULL, 0, NULL, 0}};
     int c;
 
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -459,6 +532,9 @@ static void parse(options_t *options, int argc, char **argv)
         case 'K': options->connections = number(optarg, THREADS_MAX); break;
         case 't': options->timeout = number(optarg, 3600); break;
         case 'd': options->deadline = number(optarg, 86400); break;
+        case 'o': options->operation = optarg; break;
+        case 'C': options->certificates = optarg; break;
+        case 'y': options->type = (load_type_e)number(optarg, 255); break;
         case 'T': options->thorough = number(optarg, COUNT_MAX); break;
         default: exit(2);
         }
@@ -489,7 +565,10 @@ int main(int argc, char **argv)
         die("at least one connection");
     if (strcmp(mode, "mint") == 0 && options.user && options.password_file && options.challenges)
         return mint(&options);
-    if (strcmp(mode, "prepare") == 0 && options.challenges && options.keys && options.messages)
+    if (strcmp(mode, "get") == 0 && options.operation)
+        return get(&options);
+    if (strcmp(mode, "prepare") == 0 && options.keys && options.messages &&
+        (options.certificates ? options.type != 0 : options.challenges != NULL))
         return prepare(&options);
     if (strcmp(mode, "send") == 0 && options.keys && options.messages)
         return send_messages(&options);
