@@ -320,7 +320,7 @@ const command_rec scep_directives[] = {
     AP_INIT_TAKE1("ScepPollInterval", scep_set_range, (void *)&range_poll, RSRC_CONF,
                   "when a client whose request waits should ask again (default 5min)"),
     AP_INIT_TAKE12("ScepFailureLimit", scep_set_failure_limit, NULL, RSRC_CONF,
-                   "failed challenges per client address in a time (default 100 10min, 0: off)"),
+                   "failed challenges per client address in a time (default 1000 10min, 0: off)"),
     AP_INIT_TAKE1("ScepFailureLimitService", scep_set_range, (void *)&range_failure, RSRC_CONF,
                   "failed challenges of all clients in that time (default 0: off)"),
     AP_INIT_TAKE1("ScepLimitExempt", scep_set_expr, AT(limit_exempt), RSRC_CONF,
