@@ -263,6 +263,29 @@ static int decrypt_by_trial(crypt_buf_t *plain, int *pgeneration, const scep_mes
     return 0;
 }
 
+/* Index of the RA pair that the envelope names as a recipient; -1: none. */
+static int find_recipient(CMS_ContentInfo *cms, const scep_service_t *service)
+{
+    int i;
+
+    for (i = 0; cms && i < service->decrypters->nelts; i++) {
+        if (is_recipient(cms, APR_ARRAY_IDX(service->decrypters, i, scep_ra_key_t).cert))
+            return i;
+    }
+    return -1;
+}
+
+int scep_envelope_generation(const scep_message_t *message, const scep_service_t *service,
+                             apr_pool_t *p)
+{
+    int i = -1;
+
+    if (service->signers->nelts > 1 && message->envelope.len > 0)
+        i = find_recipient(parse(message, NULL, p), service);
+    ERR_clear_error();
+    return i < 0 ? 0 : i;
+}
+
 apr_status_t scep_envelope_open(crypt_buf_t *plain, scep_envelope_t *how,
                                 const scep_message_t *message, const scep_service_t *service,
                                 outcome_t *out, apr_pool_t *p)
@@ -285,11 +308,10 @@ apr_status_t scep_envelope_open(crypt_buf_t *plain, scep_envelope_t *how,
     if (service->legacy_lib && how->cipher == service->legacy_lib->des)
         libctx = service->legacy_lib->libctx;
     cms = parse(message, libctx, p);
-    for (i = 0; cms && i < service->decrypters->nelts; i++) {
+    i = find_recipient(cms, service);
+    if (i >= 0) {
         const scep_ra_key_t *ra = &APR_ARRAY_IDX(service->decrypters, i, scep_ra_key_t);
 
-        if (!is_recipient(cms, ra->cert))
-            continue;
         how->generation = i;
         if (decrypt(plain, cms, ra->key, ra->cert, p))
             return APR_SUCCESS;

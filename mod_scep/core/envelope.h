@@ -36,6 +36,13 @@ apr_status_t scep_envelope_open(crypt_buf_t *plain, scep_envelope_t *how,
                                 outcome_t *out, apr_pool_t *p);
 
 /*
+ * The generation that the envelope is for, by its recipients alone: for the answer to a message
+ * that is refused before its envelope is opened.  0 where there is one, or none is named.
+ */
+int scep_envelope_generation(const scep_message_t *message, const scep_service_t *service,
+                             apr_pool_t *p);
+
+/*
  * Envelopes plain as how says: AuthEnvelopedData with GCM; Triple-DES where how says DES, which
  * never goes out; PKCS #1 v1.5 where OAEP does not fit the key.  To the message's signer if its
  * key is RSA, found by its issuer and serial number; else to who knows the password (RFC 8894

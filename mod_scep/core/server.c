@@ -70,6 +70,8 @@ static void answer_certrep(scep_response_t *response, const scep_ctx_t *ctx,
     reply.ncertificates = enrollment->ncertificates;
     reply.crl = enrollment->crl;
     reply.envelope = enrollment->envelope;
+    if (!reply.envelope.cipher)
+        reply.envelope.generation = scep_envelope_generation(message, ctx->service, ctx->pool);
     reply.password = enrollment->csr ? enrollment->csr->challenge : NULL;
     rv = scep_reply_make(&response->body, ctx->service, &reply, ctx->pool);
     if (rv == APR_EINVAL) {

@@ -91,6 +91,7 @@ def files():
                         "next-ra-ended": [issue("Old RA", key, next_ca, next_key, SIGNING, -1)]}.items():
         folder.write(name + ".pem", pki.pem_of(*certs))
     folder.write("empty.pem", b"")
+    folder.write("with-chain.pem", (folder.folder / "good.pem").read_bytes() + pki.pem_of(ca))
     crl = (x509.CertificateRevocationListBuilder().issuer_name(ca.subject)
            .last_update(datetime.datetime(2020, 1, 1)).next_update(datetime.datetime(2020, 2, 1)).sign(
                ca_key, hashes.SHA256()))
@@ -171,6 +172,7 @@ def service_with(files, lines):
     return service
 
 
+@pytest.mark.conformance("8894-1", "apple-2")
 @pytest.mark.parametrize("name", FINDINGS)
 def test_finding(factory, files, name):
     lines, directive, number, starts, says = FINDINGS[name]
@@ -193,7 +195,8 @@ def test_finding(factory, files, name):
     [SIGN + " {p}/ra-sign.pem {p}/ra-sign.key", SIGN + " {w}/good.pem {w}/ra.key",
      ENC + " {p}/ra-enc.pem {p}/ra-enc.key", ENC + " {w}/good-enc.pem {w}/ra.key"],
     ["ScepCapabilities AES GetNextCACert", NEXT + " {w}/next.pem"],
-], ids=["request agent", "one for both", "next CA", "generations", "capability"])
+    [SIGN + " {w}/with-chain.pem {w}/ra.key"],
+], ids=["request agent", "one for both", "next CA", "generations", "capability", "chain in the file"])
 def test_nothing_to_say(factory, files, lines):
     status, text = factory.httpd([service_with(files, lines)]).configtest()
     assert status == 0 and text.strip() == "Syntax OK", text
@@ -226,6 +229,7 @@ def tls_host(right, inside, service):
         port, inside.replace("{p}", str(right.folder)), service.text(), conf.location(service.path))
 
 
+@pytest.mark.conformance("windows-4")
 @pytest.mark.parametrize("name", HOSTS)
 def test_settings_of_the_host(factory, name):
     inside, says = HOSTS[name]
@@ -284,6 +288,7 @@ def test_example_for_clients(factory):
     assert status == 0 and output.strip() == "Syntax OK", output
 
 
+@pytest.mark.conformance("cisco-1", "cisco-5")
 @pytest.mark.parametrize("options", ["Strict", "Strict Allow0.9 LenientMethods", "Unsafe", "Require1.0"])
 def test_http_1_0_without_host(factory, options):
     """Cisco IOS; no setting of HttpProtocolOptions is in the way, so none is warned of."""

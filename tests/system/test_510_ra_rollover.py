@@ -170,3 +170,6 @@ def test_the_answer_is_signed_by_the_generation_that_was_asked(factory, keys):
         client.encrypter = pki.der_of(generation(ra.authority, number, "key_encipherment"))
         assert client.enroll(keys[0], server.challenge()).status == scep.SUCCESS
         assert client.enroll(keys[1], "0123456789ABCDEF").status == scep.FAILURE
+        for wrong in ({"cipher": "des"}, {"message_type": "18"}):
+            spec = client.spec(key=keys[2], challenge=server.challenge(), **wrong)
+            assert client.transact(spec).status == scep.FAILURE
