@@ -48,7 +48,8 @@ static int read_state(policy_tx_t *tx, store_result_e result)
         return 1;
     case STORE_BUSY: /* somebody is asking the CA this moment */
         tx->store_tx.wait = BUSY_WAIT;
-        /* fall through */
+        tx->state = POLICY_TX_PENDING;
+        return 1;
     case STORE_PENDING:
         tx->state = POLICY_TX_PENDING;
         return 1;
