@@ -154,6 +154,34 @@ void *cms_decode(const ASN1_ITEM *item, const void *data, apr_size_t len, apr_po
     return cms_own(value, item, p);
 }
 
+ASN1_INTEGER *cms_certificate_serial(const crypt_buf_t *der, apr_pool_t *p)
+{
+    const unsigned char *at = der->data, *end = at + der->len;
+    ASN1_INTEGER *serial = NULL;
+    int i, tag, class;
+    long len;
+
+    ERR_clear_error();
+    /* Certificate, TBSCertificate, version if it is there */
+    for (i = 0; i < 3 && at && at < end; i++) {
+        const unsigned char *start = at;
+        int kind = ASN1_get_object(&at, &len, &tag, &class, end - at);
+
+        if (i < 2 && (kind != V_ASN1_CONSTRUCTED || tag != V_ASN1_SEQUENCE ||
+                      class != V_ASN1_UNIVERSAL))
+            at = NULL;
+        else if (i == 2 && kind == V_ASN1_CONSTRUCTED && class == V_ASN1_CONTEXT_SPECIFIC &&
+                 tag == 0)
+            at += len;
+        else if (i == 2)
+            at = start;
+    }
+    if (at && at < end)
+        serial = d2i_ASN1_INTEGER(NULL, &at, end - at);
+    ERR_clear_error();
+    return cms_own(serial, ASN1_ITEM_rptr(ASN1_INTEGER), p);
+}
+
 crypt_buf_t cms_encode(const ASN1_ITEM *item, const void *value, apr_pool_t *p)
 {
     crypt_buf_t buf = { NULL, 0 };

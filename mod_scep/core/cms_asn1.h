@@ -135,6 +135,10 @@ void *cms_own(void *value, const ASN1_ITEM *item, apr_pool_t *p);
 /* Decodes all len bytes or nothing; owned by p; NULL if it is not that type or bytes follow. */
 void *cms_decode(const ASN1_ITEM *item, const void *data, apr_size_t len, apr_pool_t *p);
 
+/* The serial number of a certificate in DER, owned by p, without decoding the rest (which costs as
+ * much as encoding the answer); NULL if that is not what it begins with. */
+ASN1_INTEGER *cms_certificate_serial(const crypt_buf_t *der, apr_pool_t *p);
+
 /* Encodes into p; data NULL if that fails. */
 crypt_buf_t cms_encode(const ASN1_ITEM *item, const void *value, apr_pool_t *p);
 

@@ -72,10 +72,10 @@ void scep_deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const cr
                   scep_trace_t *trace)
 {
     STACK_OF(X509) *chain = NULL;
-    const cert_t *cert = cms_decode(ASN1_ITEM_rptr(cert_t), leaf->data, leaf->len, ctx->pool);
+    const ASN1_INTEGER *serial = cms_certificate_serial(leaf, ctx->pool);
 
-    if (cert)
-        trace->serial = crypt_serial_text(cert->info->serial, ctx->pool);
+    if (serial)
+        trace->serial = crypt_serial_text(serial, ctx->pool);
     enrollment->certificates[enrollment->ncertificates++] = *leaf;
     if (ctx->service->include_ca &&
         ca_chain(ctx->service->ca, &chain, ctx->log, ctx->pool) == APR_SUCCESS &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CertReps as a device reads them: by OpenSSL's CMS and PKCS7 functions. */
+#include "../../mod_scep/core/cms_asn1.h"
 #include "../../mod_scep/core/reply.h"
 #include "fixture.h"
 #include "scep_fixture.h"
@@ -360,6 +361,36 @@ START_TEST(cannot_deliver_to_other_keys)
 }
 END_TEST
 
+/* A certificate's DER, and its serial number read two ways: the same, or none where it is cut. */
+static void assert_serial(X509 *cert, apr_pool_t *p)
+{
+    crypt_buf_t whole = cms_encode(ASN1_ITEM_rptr(X509), cert, p), cut;
+    ASN1_INTEGER *serial = cms_certificate_serial(&whole, p);
+
+    ck_assert_ptr_nonnull(serial);
+    ck_assert_int_eq(ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(cert)), 0);
+    for (cut.len = 0; cut.len < whole.len; cut.len++) {
+        cut.data = apr_pmemdup(p, whole.data, cut.len);
+        ck_assert_ptr_null(cms_certificate_serial(&cut, p));
+    }
+    ck_assert_uint_eq(ERR_peek_error(), 0);
+}
+
+START_TEST(reads_serial_numbers)
+{
+    apr_pool_t *p = fixture_pool();
+    scep_fixture_t *f = scep_fixture_make(p);
+    X509 *old = X509_dup(f->certs[0]);
+    crypt_buf_t text = { (const unsigned char *)"no certificate", 14 };
+
+    assert_serial(f->certs[0], p);
+    X509_set_version(old, X509_VERSION_1);  /* no version at all */
+    assert_serial(old, p);
+    X509_free(old);
+    ck_assert_ptr_null(cms_certificate_serial(&text, p));
+}
+END_TEST
+
 Suite *test_reply_suite(void);
 
 Suite *test_reply_suite(void)
@@ -380,6 +411,7 @@ Suite *test_reply_suite(void)
     tcase_add_test(tcase, signs_with_other_keys);
     tcase_add_test(tcase, is_signed_by_the_generation_that_was_asked);
     tcase_add_test(tcase, cannot_deliver_to_other_keys);
+    tcase_add_test(tcase, reads_serial_numbers);
     suite_add_tcase(suite, tcase);
     return suite;
 }
