@@ -19,13 +19,6 @@ apr_status_t gate_init(gate_t *gate, apr_pool_t *p)
     return rv;
 }
 
-/* Goes out; with the mutex held. */
-static void go_out(gate_t *gate)
-{
-    gate->inside = 0;
-    apr_thread_cond_signal(gate->left);
-}
-
 apr_status_t gate_enter(gate_t *gate, int *joined, apr_interval_time_t timeout)
 {
     apr_time_t end = apr_time_now() + timeout, now;
@@ -41,7 +34,7 @@ apr_status_t gate_enter(gate_t *gate, int *joined, apr_interval_time_t timeout)
     if (gate->inside)
         rv = APR_TIMEUP;
     else if (!gate->batch && (gate->batch = calloc(1, sizeof(*gate->batch))) == NULL) {
-        go_out(gate);
+        apr_thread_cond_signal(gate->left);
         rv = APR_ENOMEM;
     }
     else {
@@ -60,6 +53,8 @@ static void told(gate_batch_t *batch)
         free(batch);
 }
 
+/* Threads are woken after the mutex is free, or they would sleep again at once. */
+
 int gate_pass_on(gate_t *gate, int *error, char *text, apr_size_t size)
 {
     gate_batch_t *batch;
@@ -68,16 +63,20 @@ int gate_pass_on(gate_t *gate, int *error, char *text, apr_size_t size)
     apr_thread_mutex_lock(gate->mutex);
     batch = gate->batch;
     passed = gate->waiting > 0 && batch->joined < BATCH_MAX;
-    if (passed) {
-        go_out(gate);
-        while (!batch->ended)
-            apr_thread_cond_wait(gate->closed, gate->mutex);
-        *error = batch->error;
-        apr_cpystrn(text, batch->text, size);
-        told(batch);
-    }
+    if (passed)
+        gate->inside = 0;
     apr_thread_mutex_unlock(gate->mutex);
-    return passed;
+    if (!passed)
+        return 0;
+    apr_thread_cond_signal(gate->left);
+    apr_thread_mutex_lock(gate->mutex);
+    while (!batch->ended)
+        apr_thread_cond_wait(gate->closed, gate->mutex);
+    *error = batch->error;
+    apr_cpystrn(text, batch->text, size);
+    told(batch);
+    apr_thread_mutex_unlock(gate->mutex);
+    return 1;
 }
 
 void gate_close(gate_t *gate, int error, const char *text)
@@ -86,12 +85,13 @@ void gate_close(gate_t *gate, int error, const char *text)
 
     apr_thread_mutex_lock(gate->mutex);
     batch = gate->batch;
-    gate->batch = NULL;
     batch->ended = 1;
     batch->error = error;
     apr_cpystrn(batch->text, text, sizeof(batch->text));
-    apr_thread_cond_broadcast(gate->closed);
     told(batch);
-    go_out(gate);
+    gate->batch = NULL;
+    gate->inside = 0;
     apr_thread_mutex_unlock(gate->mutex);
+    apr_thread_cond_broadcast(gate->closed);
+    apr_thread_cond_signal(gate->left);
 }
