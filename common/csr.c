@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PKCS#10 without the eager decoding of the public key (see csr.h). */
 #include "csr.h"
+#include "weak_key.h"
 
 #include <apr_strings.h>
 #include <openssl/asn1t.h>
@@ -368,6 +369,19 @@ static int is_allowed(const X509_ALGOR *algor, unsigned allow)
     }
 }
 
+/* Refuses keys that anybody can factor. */
+static apr_status_t check_key(const csr_t *csr, outcome_t *out, apr_pool_t *p)
+{
+    const char *weakness = weak_key_find(csr->key);
+
+    if (!weakness)
+        return APR_SUCCESS;
+    outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_KEY_LENGTH, "weak-key",
+                   apr_pstrcat(p, "The key is weak: its modulus ", weakness, ".", NULL), p,
+                   "the modulus of the CSR's %s key %s", crypt_key_name(csr->key, p), weakness);
+    return APR_EINVAL;
+}
+
 /*
  * Makes csr->key and checks the proof of possession.  The algorithm is judged after the signature:
  * only a CSR that came whole may get an answer of its own (mod_scep/core/envelope.h says why).
@@ -397,7 +411,7 @@ static apr_status_t verify_possession(csr_t *csr, csr_asn1_t *asn1, unsigned all
         return APR_EINVAL;
     }
     if (is_allowed(asn1->algor, allow))
-        return APR_SUCCESS;
+        return check_key(csr, out, p);
     outcome_refuse(out, FAIL_INFO_BAD_ALG, OUTCOME_HR_BAD_ALGID, "csr-algorithm",
                    "The signature algorithm of the certificate request is not allowed.", p,
                    "signature algorithm %s of the CSR is not allowed", algorithm);
@@ -452,4 +466,9 @@ apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, unsigned allow, outc
     if (rv == APR_SUCCESS)
         *pcsr = csr;
     return rv;
+}
+
+int csr_came_whole(const outcome_t *out)
+{
+    return strcmp(out->reason, "csr-algorithm") == 0 || strcmp(out->reason, "weak-key") == 0;
 }

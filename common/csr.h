@@ -49,12 +49,16 @@ typedef struct csr_t {
 /*
  * Parses and verifies the self-signature (proof of possession, RFC 8894 section 3.3.1).  All is
  * owned by p.  On APR_EINVAL out is a refusal: reason "csr-malformed" (badRequest),
- * "csr-signature" (badMessageCheck), "csr-key" or "csr-algorithm" (badAlg; only when the signature
- * verifies, so it says that the CSR came whole).  der need not outlive the call.  BER is accepted;
+ * "csr-signature" (badMessageCheck), "csr-key" (badAlg), "csr-algorithm" (badAlg) or "weak-key"
+ * (badRequest); the last two only when the signature verifies, so they say that the CSR came whole
+ * (csr_came_whole()).  der need not outlive the call.  BER is accepted;
  * trailing bytes, a repeated challengePassword or a repeated extension are not.  allow:
  * CSR_ALLOW_* for self-signatures with weak digests.
  */
 apr_status_t csr_make(csr_t **pcsr, const crypt_buf_t *der, unsigned allow, outcome_t *out,
                       apr_pool_t *p);
+
+/* Whether csr_make() refused for a reason that shows that the CSR's own signature holds. */
+int csr_came_whole(const outcome_t *out);
 
 #endif /* COMMON_CSR_H */

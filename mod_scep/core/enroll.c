@@ -51,7 +51,7 @@ static apr_status_t open_request(csr_t **pcsr, scep_enrollment_t *enrollment, co
     rv = csr_make(pcsr, &plain, scep_csr_digests(ctx->service), out, ctx->pool);
     if (rv == APR_SUCCESS)
         return check_receiver(message, *pcsr, out, ctx->pool);
-    if (strcmp(out->reason, "csr-algorithm") != 0) {
+    if (!csr_came_whole(out)) {
         reason = out->reason;
         scep_envelope_refuse(out, out->detail, ctx->pool);
         out->reason = reason;
