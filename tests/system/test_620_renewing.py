@@ -102,3 +102,35 @@ def test_ec_ca_behind_an_rsa_ra(module_factory):
     assert pki.verifies(x509.load_pem_x509_certificate(result.stdout), certificates)
     (folder / "ec.pem").write_bytes(pki.pem(pki.key("swan-ec", "ec")))
     assert run(*command, "--in", folder / "ec.pem", ok=False).returncode != 0
+
+
+@needs_strongswan
+@pytest.mark.conformance("8894-6", "8894-51", "strongswan-1")
+def test_strongswan_after_a_change_of_the_ca(factory):
+    """Announced by GetNextCACert, then in force: the old CA's certificate renews into one of the new CA."""
+    old, new = pki.make(), pki.make("intermediate")
+    caps = "ScepCapabilities AES DES3 POSTPKIOperation SHA-1 SHA-256 SHA-384 SHA-512 SCEPStandard Renewal"
+    server = factory.httpd([conf.Service(old).add(caps + " GetNextCACert", "ScepNextCAChain " + new.path("chain.pem"))])
+    server.expect("SCEP0473.*outlast", r"SCEP\d+.*(renew|differ|ScepRenewalCAFile)")
+    server.start()
+    folder, key = env.folder("pki"), pki.key("swan")
+    announced = server.client().next_ca()
+    first = server.enroll(key, subject="CN=rolls over").leaf
+    (folder / "old.pem").write_bytes(pki.pem_of(first))
+    (folder / "old.key").write_bytes(pki.pem(key))
+
+    server.services = [conf.Service(new).add(caps, "ScepRenewalCAFile " + old.path("ca.pem"))]
+    server.write()
+    server.graceful()
+    run("pki", "--scepca", "--url", server.url(), "--caout", folder / "ca.der", "--raout", folder / "ra.der",
+        "--force")
+    fetched = [path.read_bytes() for path in folder.glob("*.der")]
+    assert set(announced) <= set(fetched)
+    command = ["pki", "--scep", "--url", server.url(), "--in", folder / "old.key", "--dn", "CN=rolls over",
+               "--cert", folder / "old.pem", "--key", folder / "old.key", "--outform", "pem",
+               "--cacert-enc", new.path("ra-enc.pem"), "--cacert-sig", new.path("ra-sign.pem")]
+    for number, authority in enumerate(announced):
+        (folder / ("ca%d.pem" % number)).write_bytes(pki.pem_of(x509.load_der_x509_certificate(authority)))
+        command += ["--cacert", folder / ("ca%d.pem" % number)]
+    leaf = x509.load_pem_x509_certificate(run(*command).stdout)
+    assert leaf.issuer == new.load("ca.pem").subject and pki.verifies(leaf, new)
