@@ -40,7 +40,7 @@ def refused(reply, fail_info=scep.BAD_REQUEST):
 @pytest.mark.smoke
 @pytest.mark.parametrize("message_type", [RENEWAL_REQ, PKCS_REQ])
 @pytest.mark.parametrize("new_key", [True, False], ids=["new-key", "same-key"])
-@pytest.mark.conformance("8894-9", "8894-11", "8894-57", "apple-8", "cisco-6")
+@pytest.mark.conformance("8894-9", "8894-11", "8894-57", "apple-8", "cisco-6", "8894-5")
 def test_renews_without_challenge(server, keys, message_type, new_key):
     old = issued(server, keys[0])
     client = server.client()
@@ -114,6 +114,7 @@ def test_strangers(server, keys):
     refused(client.transact(client.spec(message_type=RENEWAL_REQ, **fields)))
 
 
+@pytest.mark.conformance("8894-57")
 def test_signature_by_another_key(server, keys):
     """The certificate is ours, the signature is not by its key."""
     old = issued(server, keys[0])

@@ -185,6 +185,7 @@ def secrets_of(server):
     return found
 
 
+@pytest.mark.conformance("8894-54")
 @pytest.mark.parametrize("transport", ["sqlite", "unix"])
 def test_no_secret_is_written(factory, keys, transport):
     """Challenges, keys and passwords are in no log and in no database, whatever happens."""

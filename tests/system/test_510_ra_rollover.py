@@ -133,6 +133,7 @@ def hosts_and_balancer(factory):
     return ras, hosts, factory.haproxy(hosts)
 
 
+@pytest.mark.conformance("apple-4")
 def test_two_hosts_one_after_the_other(factory, keys):
     ras, hosts, balancer = hosts_and_balancer(factory)
     devices = Devices(balancer.url(), hosts[0].challenges(DEVICES), keys, 7)
@@ -159,6 +160,7 @@ def test_the_order_matters(factory, keys):
     assert stranger.transact(spec).status == scep.SUCCESS
 
 
+@pytest.mark.conformance("apple-4")
 def test_the_answer_is_signed_by_the_generation_that_was_asked(factory, keys):
     """Also a refusal, and only the current pair is given out."""
     ra = Ra(pki.make()).write(1, 0)

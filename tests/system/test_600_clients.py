@@ -205,6 +205,7 @@ def test_replies_are_der(server, keys):
     again(der.parse(client.get("GetCACert").body))
 
 
+@pytest.mark.conformance("8894-47")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_curl(server, keys):
     """--data-binary with its own Content-Type; a large body waits for 100-continue."""
