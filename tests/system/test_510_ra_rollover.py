@@ -55,11 +55,13 @@ def generation(authority, number, usage):
 
 
 class Devices:
-    """Devices that each fetch the certificates, wait, and enroll; they take an answer from no other RA."""
+    """Devices that each fetch the certificates, wait, and enroll; they take an answer from no other RA.  Each
+    fifth fetches before and sends after the change, each fifth fetches after it, however slow the machine is."""
 
     def __init__(self, url, challenges, keys, seconds):
         self.url, self.keys, self.results, self.errors = url, keys, [], []
         self.fetched, self.lock = 0, threading.Lock()
+        self.changed = threading.Event()
         chance = random.Random(8894)
         self.threads = [threading.Thread(target=self._device, daemon=True, args=(
             number, challenge, chance.uniform(0, seconds), chance.uniform(0.2, seconds)))
@@ -69,12 +71,16 @@ class Devices:
 
     def _device(self, number, challenge, before, between):
         try:
-            time.sleep(before)
+            if number % 5 == 1:
+                self.changed.wait(120)
+            time.sleep(before if number % 5 > 1 else 0)
             client = scep.Client(self.url, timeout=60, keep_alive=False)
             client.cacert()
             with self.lock:
                 self.fetched += 1
-            time.sleep(between)
+            if number % 5 == 0:
+                self.changed.wait(120)
+            time.sleep(between if number % 5 > 1 else 0)
             spec = client.spec(key=self.keys[number % len(self.keys)], challenge=challenge,
                                subject="CN=rollover-%d" % number)
             sent = time.time()
@@ -88,6 +94,7 @@ class Devices:
         env.wait_until(lambda: self.fetched >= share * len(self.threads) or self.errors, 60, what="nobody fetched")
 
     def join(self):
+        self.changed.set()
         for thread in self.threads:
             thread.join(120)
         assert not self.errors, self.errors
