@@ -90,17 +90,17 @@ class Pki:
         self._issued("ra-sign", "digitalSignature")
         self._issued("ra-enc", "keyEncipherment")
         self._crl()
-        self._self_signed("next", "Bench CA 2")
+        self._self_signed("next", "Bench CA 2", 7300)
 
     def _key(self, name):
         command("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
                 "-out", self.folder / (name + ".key"))
         (self.folder / (name + ".key")).chmod(0o600)
 
-    def _self_signed(self, name, subject):
+    def _self_signed(self, name, subject, days=3650):
         self._key(name)
         command("openssl", "req", "-x509", "-new", "-key", self.folder / (name + ".key"),
-                "-out", self.folder / (name + ".pem"), "-days", "3650", "-sha256", "-subj", "/CN=" + subject,
+                "-out", self.folder / (name + ".pem"), "-days", days, "-sha256", "-subj", "/CN=" + subject,
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def _crl(self):
