@@ -211,9 +211,13 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
                                         : apr_array_make(check->pconf, 1, sizeof(ca_template_t *));
     cfg->chain_file = e->ca_chain;
     cfg->crl_file = e->crl_file;
-    cfg->crl_file = e->crl_file;
     cfg->not_before_skew = e->not_before_skew;
     err = ca_make(&service->core.ca, e->ca->provider, e->ca->argc, e->ca->argv, cfg, check->pconf);
+    if (err && e->crl_file && strstr(err, e->crl_file)) {
+        scep_check_error(check, service, "ScepCRLFile", "%s", err);
+        service->core.ca = NULL;
+        return;
+    }
     if (err) {
         scep_check_error(check, service, "ScepCABackend", "%s: %s", e->ca->name, err);
         service->core.ca = NULL;
@@ -309,7 +313,8 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
             scep_check_error(check, service, "ScepPolicy", "%s: %s", words->name, err);
         }
     }
-    if (mints && !e->secret_file && !cfg->secret_may_be_made) {
+    /* requests that wait are sealed with the secret, whoever allowed them */
+    if ((mints || cfg->approval) && !e->secret_file && !cfg->secret_may_be_made) {
         scep_check_error(check, service, "ScepStore",
                          "ScepChallengeSecretFile is missing: hosts that share a store need the "
                          "same secret; make one with: openssl rand -hex 32");

@@ -62,7 +62,7 @@ const char *policy_check(const policy_t *policy, apr_pool_t *p)
         if (link->provider->check)
             error = link->provider->check(link->instance, p);
     }
-    return error;
+    return error ? error : policy_secret_check(policy->cfg, p);
 }
 
 /* Pool cleanup: overwrites the secret. */

@@ -10,7 +10,6 @@
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SHORT_ID 12        /* digits of the id that log, page and store show */
 #define TRIES 4            /* for a challenge that is taken already */
@@ -53,19 +52,6 @@ static const char *challenge_create(void **pinstance, const settings_t *settings
     self->cfg = cfg;
     *pinstance = self;
     return NULL;
-}
-
-static const char *challenge_check(const void *instance, apr_pool_t *p)
-{
-    const policy_config_t *cfg = ((const challenge_policy_t *)instance)->cfg;
-    const char *file = policy_secret_file(cfg, p), *error;
-    policy_secret_t secret;
-
-    if (!file || (cfg->secret_may_be_made && access(file, F_OK) != 0))
-        return NULL;
-    error = policy_secret_read(&secret, file, p);
-    policy_secret_wipe(&secret);
-    return error;
 }
 
 /* The secret is found here, since directives may still follow when an instance is created. */
@@ -247,7 +233,6 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outc
 const policy_provider_t policy_challenge = {.name = "challenge",
                                             .needs_challenge = 1,
                                             .create = challenge_create,
-                                            .check = challenge_check,
                                             .prepare = challenge_prepare,
                                             .child_init = challenge_child_init,
                                             .fingerprint = challenge_fingerprint,

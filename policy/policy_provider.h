@@ -43,6 +43,9 @@ int policy_may_ask(const policy_request_t *request);
 /* The configured file, else challenge.key in the state directory; NULL: neither is known. */
 const char *policy_secret_file(const policy_config_t *cfg, apr_pool_t *p);
 
+/* Why policy_secret_load() would fail, without making anything; NULL: it would not. */
+const char *policy_secret_check(const policy_config_t *cfg, apr_pool_t *p);
+
 /* Makes the file where that is allowed, and reads it.  Error text in p, NULL on success. */
 const char *policy_secret_load(policy_secret_t *secret, const policy_config_t *cfg, uid_t uid,
                                gid_t gid, apr_pool_t *p);

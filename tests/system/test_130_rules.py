@@ -72,6 +72,33 @@ MISTAKES = {
 }
 
 
+# name: (lines, the directive that the message names, what it says)
+CONTRADICTIONS = {
+    "approval with a shared store and no secret": (
+        ["ScepStore redis://127.0.0.1:1/", "ScepPolicy none", "ScepApproval manual"], "ScepStore",
+        "ScepChallengeSecretFile is missing"),
+    "approval with a secret that is not there": (
+        ["ScepStore redis://127.0.0.1:1/", "ScepPolicy none", "ScepApproval manual",
+         "ScepChallengeSecretFile {w}/nothing.key"], "ScepChallengeSecretFile", "nothing.key"),
+    "CRL absent": (["ScepCRLFile {w}/nothing.crl"], "ScepCRLFile", "nothing.crl"),
+    "CRL of another kind": (["ScepCRLFile {w}/device.pem"], "ScepCRLFile", "not a CRL"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_contradictions(factory, files, case):
+    """The message names the directive and its line."""
+    lines, directive, says = CONTRADICTIONS[case]
+    server = factory.httpd([conf.Service(pki.make()).add(*[l.replace("{w}", str(files.folder)) for l in lines])])
+    status, text = server.configtest()
+    server.expect("SCEP045")
+    assert status != 0, "httpd -t is content"
+    found = re.search(r"httpd.conf:(\d+)\): %s: .*%s" % (directive, says), text)
+    assert found, text
+    line = (server.folder / "httpd.conf").read_text().splitlines()[int(found.group(1)) - 1]
+    assert line.split()[0] == directive
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistake(factory, files, mistake):
     directive, value, names = MISTAKES[mistake]
