@@ -232,6 +232,9 @@ def test_revoked_signer(fresh, crl, keys):
     assert client.get_cert(other, keys[0], signer_cert=certificate).fail_info == scep.BAD_CERT_ID
     assert client.renew(keys[2], certificate, keys[0]).status == scep.FAILURE
     fresh.log.wait("signer-revoked")
+    # a good challenge does not make up for it
+    assert client.renew(keys[0], certificate, keys[0], challenge=fresh.challenge(),
+                        message_type=scep.PKCS_REQ).status == scep.FAILURE
     crl.replace(serial + 1)
     assert client.get_cert(other, keys[0], signer_cert=certificate).status == scep.SUCCESS
 
