@@ -9,6 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
+/*
+ * What became of the last input, one word: "success", "pending", "failure", "http400" ...; each
+ * target has one.  A corpus file NAME-whatever must get the answer NAME (standalone.c).
+ */
+extern const char *fuzz_answer;
+
 /* What must hold for every input; its failure is a finding. */
 #define FUZZ_CHECK(what)                                                                    \
     do {                                                                                    \

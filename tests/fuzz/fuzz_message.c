@@ -13,6 +13,8 @@
 #include <openssl/err.h>
 #include <string.h>
 
+const char *fuzz_answer;
+
 static apr_pool_t *root;
 static scep_fixture_t fixture;  /* not in a pool: LeakSanitizer would not see what it holds */
 
@@ -72,6 +74,7 @@ static void enroll(const scep_message_t *message, apr_pool_t *p)
         outcome_success(&out);
     else
         FUZZ_CHECK(out.result == OUTCOME_REFUSED);
+    fuzz_answer = rv == APR_SUCCESS ? "success" : "failure";
     answer(message, &out, &how, csr ? csr->challenge : NULL, p);
 }
 
@@ -86,6 +89,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (!root)
         set_up();
     FUZZ_CHECK(apr_pool_create(&p, root) == APR_SUCCESS);
+    fuzz_answer = "http400";
     outcome_init(&out);
     der.data = data;
     der.len = size;
@@ -99,8 +103,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     }
     else {
         FUZZ_CHECK(out.result == (message ? OUTCOME_REFUSED : OUTCOME_MALFORMED));
-        if (message)
+        if (message) {
+            fuzz_answer = "failure";
             answer(message, &out, NULL, NULL, p);
+        }
     }
     apr_pool_destroy(p);
     return 0;

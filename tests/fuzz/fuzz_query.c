@@ -11,6 +11,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+const char *fuzz_answer;
+
 static apr_pool_t *root;
 
 /* Encodes der strictly, with every character that means something in a URL escaped. */
@@ -40,6 +42,7 @@ static void decode(const char *message, apr_pool_t *p)
     outcome_init(&out);
     if (scep_query_decode(&der, message, &out, p) != APR_SUCCESS) {
         FUZZ_CHECK(out.result == OUTCOME_MALFORMED && !der.data && der.len == 0);
+        fuzz_answer = "http400";
         return;
     }
     FUZZ_CHECK(der.len > 0 && der.len <= strlen(message));
@@ -58,10 +61,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         FUZZ_CHECK(apr_pool_create(&root, NULL) == APR_SUCCESS);
     }
     FUZZ_CHECK(apr_pool_create(&p, root) == APR_SUCCESS);
+    fuzz_answer = "http400";
     outcome_init(&out);
     if (scep_query_parse(&query, apr_pstrmemdup(p, (const char *)data, size), &out,
                          p) == APR_SUCCESS) {
         FUZZ_CHECK(query.operation && strlen(query.operation) <= 64);
+        fuzz_answer = "success";
         if (query.message)
             decode(query.message, p);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * make_corpus DIRECTORY: writes the seeds of the fuzz targets to DIRECTORY/{message,csr,query}.
- * They are checked in; run it again when the fixture or the keys change.
+ * make_corpus DIRECTORY: writes the seeds of each fuzz target to a directory there.  They are
+ * checked in; run it again when the fixture or the keys change.
  */
+#include "make_corpus.h"
 #include "fuzz_keys.h"
 
 #include <apr_general.h>
@@ -16,8 +17,7 @@
 static const char *directory;
 static apr_pool_t *pool;
 
-/* Writes one seed; ends the program if that fails. */
-static void write_seed(const char *target, const char *name, const crypt_buf_t *data)
+void corpus_write(const char *target, const char *name, const crypt_buf_t *data)
 {
     const char *dir = apr_pstrcat(pool, directory, "/", target, NULL);
     const char *path = apr_pstrcat(pool, dir, "/", name, NULL);
@@ -32,15 +32,16 @@ static void write_seed(const char *target, const char *name, const crypt_buf_t *
 }
 
 /*
- * Writes a seed as it is, and in BER: values of indefinite length stay whole when something inside
- * of them grows or shrinks, so a fuzzer gets further with them.
+ * Writes a seed as it is, and in BER under another name: values of indefinite length stay whole
+ * when something inside of them grows or shrinks, so a fuzzer gets further with them.
  */
-static void write_both(const char *target, const char *name, const crypt_buf_t *der)
+static void write_both(const char *target, const char *name, const char *ber_name,
+                       const crypt_buf_t *der)
 {
     crypt_buf_t ber = scep_fixture_ber(pool, der, 0);
 
-    write_seed(target, name, der);
-    write_seed(target, apr_pstrcat(pool, name, "_ber", NULL), &ber);
+    corpus_write(target, name, der);
+    corpus_write(target, apr_pstrcat(pool, ber_name, "_ber", NULL), &ber);
 }
 
 /* ---- requests */
@@ -77,22 +78,24 @@ static void make_requests(void)
         const char *name;
         scep_fixture_csr_t want;
     } seeds[] = {
-        { "plain", { NULL, NULL, NULL, NULL, NULL, NULL, NULL } },
-        { "challenge", { NULL, NULL, "4F3C9A0B7E21D5C6", "digitalSignature", NULL, NULL, NULL } },
-        { "encryption", { NULL, NULL, "x", "keyEncipherment", EVP_sha512(), NULL, NULL } },
-        { "sha1", { "p\xc3\xa4", NULL, "x", NULL, EVP_sha1(), NULL, NULL } },
-        { "md5", { "", NULL, "x", NULL, EVP_md5(), NULL, NULL } },
-        { "two_challenges", { NULL, NULL, NULL, NULL, NULL, two_challenges, NULL } },
-        { "extensions", { NULL, NULL, "x", NULL, NULL, extensions, &pkcs9 } },
-        { "ms_extensions", { NULL, NULL, "x", NULL, NULL, extensions, &microsoft } },
-        { "ec", { NULL, scep_fixture_ec_key(), "x", NULL, NULL, NULL, NULL } }
+        { "success-plain", { NULL, NULL, NULL, NULL, NULL, NULL, NULL } },
+        { "success-challenge", { NULL, NULL, "4F3C9A0B7E21D5C6", "digitalSignature", NULL, NULL,
+                                 NULL } },
+        { "success-encryption", { NULL, NULL, "x", "keyEncipherment", EVP_sha512(), NULL, NULL } },
+        { "success-sha1", { "p\xc3\xa4", NULL, "x", NULL, EVP_sha1(), NULL, NULL } },
+        { "failure-md5", { "", NULL, "x", NULL, EVP_md5(), NULL, NULL } },
+        { "failure-two_challenges", { NULL, NULL, NULL, NULL, NULL, two_challenges, NULL } },
+        { "success-extensions", { NULL, NULL, "x", NULL, NULL, extensions, &pkcs9 } },
+        { "success-ms_extensions", { NULL, NULL, "x", NULL, NULL, extensions, &microsoft } },
+        { "success-ec", { NULL, scep_fixture_ec_key(), "x", NULL, NULL, NULL, NULL } }
     };
     size_t i;
 
     for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         crypt_buf_t der = scep_fixture_csr(pool, &seeds[i].want);
 
-        write_both("csr", seeds[i].name, &der);
+        /* in BER it is no longer what was signed: no success */
+        write_both("csr", seeds[i].name, strchr(seeds[i].name, '-') + 1, &der);
     }
 }
 
@@ -118,22 +121,26 @@ static void make_messages(void)
         const char *name;
         scep_fixture_message_t want;
     } seeds[] = {
-        { "good", { .md = NULL } },
-        { "sha1_3des", { .md = EVP_sha1(), .cipher = EVP_des_ede3_cbc() } },
-        { "sha512_aes256", { .md = EVP_sha512(), .cipher = EVP_aes_256_cbc() } },
-        { "md5", { .md = EVP_md5() } },
-        { "pss", { .pss = 1 } },
-        { "key_id", { .flags = CMS_USE_KEYID, .recipient_flags = CMS_USE_KEYID } },
-        { "no_certificates", { .flags = CMS_NOCERTS } },
-        { "no_attributes", { .flags = CMS_NOATTR } },
-        { "no_content", { .no_content = 1, .message_type = "20" } },
-        { "ec_signer", { .key = scep_fixture_ec_key() } },
-        { "stranger", { .recipient = f->certs[SCEP_FIXTURE_STRANGER] } },
-        { "two_recipients", { .recipient = f->certs[SCEP_FIXTURE_STRANGER],
-                              .second_recipient = f->certs[SCEP_FIXTURE_OLD_DECRYPTER] } },
-        { "unknown_attribute", { .edit = unknown_attribute } },
-        { "second_type", { .edit = second_type } },
-        { "utf8_id", { .transaction_id = "id", .transaction_id_as = V_ASN1_UTF8STRING } }
+        { "success-good", { .md = NULL } },
+        { "success-sha1_3des", { .md = EVP_sha1(), .cipher = EVP_des_ede3_cbc() } },
+        { "success-sha512_aes256", { .md = EVP_sha512(), .cipher = EVP_aes_256_cbc() } },
+        { "failure-md5", { .md = EVP_md5() } },
+        { "success-pss", { .pss = 1 } },
+        { "success-gcm", { .cipher = EVP_aes_256_gcm() } },
+        { "success-oaep", { .oaep = EVP_sha256(), .oaep_mgf1 = EVP_sha1() } },
+        { "success-oaep_gcm", { .oaep = EVP_sha1(), .cipher = EVP_aes_128_gcm() } },
+        { "failure-password", { .password = "secret" } },
+        { "success-key_id", { .flags = CMS_USE_KEYID, .recipient_flags = CMS_USE_KEYID } },
+        { "http400-no_certificates", { .flags = CMS_NOCERTS } },
+        { "http400-no_attributes", { .flags = CMS_NOATTR } },
+        { "failure-no_content", { .no_content = 1, .message_type = "20" } },
+        { "success-ec_signer", { .key = scep_fixture_ec_key() } },
+        { "failure-stranger", { .recipient = f->certs[SCEP_FIXTURE_STRANGER] } },
+        { "success-two_recipients", { .recipient = f->certs[SCEP_FIXTURE_STRANGER],
+                                      .second_recipient = f->certs[SCEP_FIXTURE_OLD_DECRYPTER] } },
+        { "success-unknown_attribute", { .edit = unknown_attribute } },
+        { "http400-second_type", { .edit = second_type } },
+        { "success-utf8_id", { .transaction_id = "id", .transaction_id_as = V_ASN1_UTF8STRING } }
     };
     crypt_buf_t der, envelope, plain;
     scep_fixture_csr_t csr;
@@ -142,7 +149,7 @@ static void make_messages(void)
 
     for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         der = scep_fixture_message(f, &seeds[i].want);
-        write_both("message", seeds[i].name, &der);
+        write_both("message", seeds[i].name, seeds[i].name, &der);
     }
     memset(&csr, 0, sizeof(csr));
     memset(&want, 0, sizeof(want));
@@ -152,7 +159,7 @@ static void make_messages(void)
     want.envelope = &envelope;
     der = scep_fixture_message(f, &want);
     der = scep_fixture_ber(pool, &der, 0);
-    write_seed("message", "good_all_ber", &der);
+    corpus_write("message", "success-good_all_ber", &der);
 }
 
 /* ---- query strings */
@@ -163,21 +170,21 @@ static void make_queries(void)
     static const struct {
         const char *name, *text;
     } seeds[] = {
-        { "caps", "operation=GetCACaps&message=0" },
-        { "cacert", "message=trust%20point&operation=GetCACert" },
-        { "escaped", "operation=PKIOperation&message=MIIB%2B%2FAA%3D%3D%0A" },
-        { "raw", "operation=PKIOperation&message=MIIB+/AA==" },
-        { "url_alphabet", "operation=PKIOperation&message=MIIB-_AA" },
-        { "spaces", "Operation=pkioperation&Message=MIIB / AA%0D%0A" },
-        { "twice", "operation=a&operation=b" },
-        { "broken", "operation=%4&message=%" }
+        { "http400-caps", "operation=GetCACaps&message=0" },
+        { "success-cacert", "message=trust%20point&operation=GetCACert" },
+        { "success-escaped", "operation=PKIOperation&message=MIIB%2B%2FAA%3D%3D%0A" },
+        { "success-raw", "operation=PKIOperation&message=MIIB+/AA==" },
+        { "success-url_alphabet", "operation=PKIOperation&message=MIIB-_AA" },
+        { "http400-spaces", "Operation=pkioperation&Message=MIIB / AA%0D%0A" },
+        { "http400-twice", "operation=a&operation=b" },
+        { "http400-broken", "operation=%4&message=%" }
     };
     size_t i;
 
     for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
         crypt_buf_t text = { (const unsigned char *)seeds[i].text, strlen(seeds[i].text) };
 
-        write_seed("query", seeds[i].name, &text);
+        corpus_write("query", seeds[i].name, &text);
     }
 }
 
@@ -196,6 +203,7 @@ int main(int argc, char **argv)
     make_requests();
     make_messages();
     make_queries();
+    corpus_make_engine(pool);
     apr_pool_destroy(pool);
     apr_terminate();
     return EXIT_SUCCESS;

@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main() for a fuzz target without a fuzzer: runs it once on every file in what it is given. */
+/*
+ * main() for a fuzz target without a fuzzer: runs it once on every file in what it is given.  A
+ * file named NAME-whatever must get the answer NAME (fuzz.h); other names promise nothing.
+ */
 #include "fuzz.h"
 
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
+
+static int wrong;
+
+/* Compares the target's answer with what the file's name promises. */
+static void check_answer(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t len = strcspn(name, "-");
+
+    if (name[len] == '\0' || (strlen(fuzz_answer) == len && memcmp(name, fuzz_answer, len) == 0))
+        return;
+    fprintf(stderr, "%s: the answer is \"%s\"\n", path, fuzz_answer);
+    wrong++;
+}
 
 /* Runs the target on one file; returns 1, or 0 if it cannot be read. */
 static int run_file(const char *path)
@@ -30,6 +47,7 @@ static int run_file(const char *path)
     memcpy(grown, data, size);
     free(data);
     LLVMFuzzerTestOneInput(grown, size);
+    check_answer(path);
     free(grown);
     return 1;
 }
@@ -63,6 +81,6 @@ int main(int argc, char **argv)
 
     for (i = 1; i < argc; i++)
         count += run_path(argv[i]);
-    printf("%d inputs\n", count);
-    return count ? EXIT_SUCCESS : EXIT_FAILURE;
+    printf("%d inputs, %d not answered as their names say\n", count, wrong);
+    return count && !wrong ? EXIT_SUCCESS : EXIT_FAILURE;
 }
