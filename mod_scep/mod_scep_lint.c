@@ -3,6 +3,10 @@
 #include "mod_scep_lint.h"
 #include <apr_strings.h>
 #include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <unixd.h>
 
 #define MINIMUM_RSA_BITS 2048
 #define SCEP_LINT_GRACE apr_time_from_sec(APR_INT64_C(100) * 365 * 86400) /* any time */
@@ -32,6 +36,7 @@ typedef enum {
     NO_REQUEST_AGENT,
     CRL_NOT_CHECKED,
     CRL_ENDED,
+    CRL_UNREADABLE,
     REVOKED,
     NAMED_TWICE,
     UNPAIRED,
@@ -87,6 +92,8 @@ static const struct {
                          "Windows does not enroll while it cannot be read"},
     [CRL_ENDED] = {WARNING, WARNING, "had to be replaced by",
                    "GetCRL and renewals are refused until it is"},
+    [CRL_UNREADABLE] = {WARNING, WARNING, "is read by httpd's children, whose user may not read",
+                        "GetCRL and renewals are refused as soon as it is replaced"},
     [REVOKED] = {FAILURE, FAILURE, "is revoked by ScepCRLFile", "devices that look refuse it"},
     [NAMED_TWICE] = {WARNING, WARNING, "is named twice", "one of the two generations is missing"},
     [UNPAIRED] = {WARNING, WARNING, "generations are not as many as the others:",
@@ -353,16 +360,56 @@ static int is_revoked(scep_check_t *check, scep_service_conf_t *service, X509 *c
            !strcmp(out.reason, "signer-revoked");
 }
 
+/* Whether the children's user has that right (4: read, 1: pass) by the mode; unknown is a yes. */
+static int child_may(const char *name, mode_t right)
+{
+    struct stat info;
+
+    if (stat(name, &info) != 0) {
+        return 1;
+    }
+    if (info.st_uid == ap_unixd_config.user_id) {
+        return (info.st_mode >> 6 & right) != 0;
+    }
+    return (info.st_mode & right) != 0 ||
+           (info.st_gid == ap_unixd_config.group_id && (info.st_mode >> 3 & right) != 0);
+}
+
+/* The file, or the folder above it, that the children's user may not use; NULL: none. */
+static const char *closed_to_child(const char *file, apr_pool_t *p)
+{
+    char *folder = apr_pstrdup(p, file), *slash;
+
+    if (geteuid() != 0 || ap_unixd_config.user_id == 0) {
+        return NULL;
+    }
+    while ((slash = strrchr(folder, '/')) != NULL && slash != folder) {
+        *slash = '\0';
+        if (!child_may(folder, 1)) {
+            return folder;
+        }
+    }
+    return child_may(file, 4) ? NULL : file;
+}
+
 void scep_lint_crl(scep_check_t *check, scep_service_conf_t *service)
 {
+    const char *file = service->effective.crl_file, *closed;
     lint_t lint = {check, service, "ScepCRLFile", NULL, NULL, 0};
     apr_time_t end = 0;
     char *date = apr_palloc(check->ptemp, APR_RFC822_DATE_LEN);
 
+    if (!file) {
+        return;
+    }
+    lint.subject = apr_psprintf(check->ptemp, "the CRL in %s", file);
     if (ca_crl_expires(service->core.ca, &end) == APR_SUCCESS && end <= apr_time_now()) {
         apr_rfc822_date(date, end);
-        lint.subject = apr_psprintf(check->ptemp, "the CRL in %s", service->effective.crl_file);
         say(&lint, CRL_ENDED, date);
+    }
+    closed = closed_to_child(file, check->ptemp);
+    if (closed) {
+        say(&lint, CRL_UNREADABLE, closed);
     }
 }
 

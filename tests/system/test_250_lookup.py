@@ -287,6 +287,19 @@ def test_configtest_refuses_it(factory, what):
     assert code != 0 and str(own.path) in text
 
 
+@pytest.mark.skipif(not env.ROOT, reason="httpd's children have no other user")
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_configtest_warns_of_a_list_that_children_cannot_read(factory, what):
+    own = Crl()
+    closed = own.path if what == "file" else own.path.parent
+    mode = closed.stat().st_mode
+    closed.chmod(0o700 if closed.is_dir() else 0o600)
+    code, text = factory.httpd([own.service()]).configtest()[:2]
+    assert code == 0 and "whose user may not read %s;" % closed in text
+    closed.chmod(mode)
+    assert "may not read" not in factory.httpd([own.service()]).configtest()[1]
+
+
 @pytest.mark.conformance("8894-33")
 def test_two_hosts_and_redis(factory, keys):
     """The certificate is found on the host that did not issue it."""
