@@ -304,7 +304,7 @@ static int show_tx(status_t *s)
         return refuse(s, HTTP_NOT_FOUND, "unknown", "There is no such waiting request.");
     }
     object = describe(s, service, tx);
-    csr = scep_status_csr(&der, s->r->pool);
+    csr = scep_status_csr(service, &der, s->r->pool);
     json_object_set_new(object, "request", csr ? csr : json_null());
     if (s->json) {
         json_object_set_new(object, "service", json_string(service->name));

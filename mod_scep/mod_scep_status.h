@@ -30,7 +30,7 @@ apr_array_header_t *scep_status_services(request_rec *r);
  */
 json_t *scep_status_service(const scep_service_conf_t *service, apr_pool_t *p);
 json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p);
-json_t *scep_status_csr(const crypt_buf_t *der, apr_pool_t *p);
+json_t *scep_status_csr(const scep_service_conf_t *service, const crypt_buf_t *der, apr_pool_t *p);
 json_t *scep_status_text(const char *text, apr_pool_t *p);
 
 /* Whether the transaction waits for the CA, so that no person decides. */

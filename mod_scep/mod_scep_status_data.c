@@ -6,6 +6,7 @@
  */
 #include "mod_scep_check.h"
 #include "mod_scep_status.h"
+#include "core/enroll.h"
 #include <apr_strings.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -418,13 +419,14 @@ static json_t *extensions(const csr_t *csr, apr_pool_t *p)
     return array;
 }
 
-json_t *scep_status_csr(const crypt_buf_t *der, apr_pool_t *p)
+json_t *scep_status_csr(const scep_service_conf_t *service, const crypt_buf_t *der, apr_pool_t *p)
 {
     csr_t *csr = NULL;
     outcome_t out;
     json_t *object;
 
-    if (!der->len || csr_make(&csr, der, 1, &out, p) != APR_SUCCESS) {
+    if (!der->len ||
+        csr_make(&csr, der, scep_csr_digests(&service->core), &out, p) != APR_SUCCESS) {
         return NULL;
     }
     object = json_object();

@@ -298,6 +298,15 @@ def test_approval_survives_a_restart(factory, keys):
     assert client.wait(spec).status == scep.SUCCESS
 
 
+def test_a_request_by_md5_is_shown(factory, keys):
+    """Whoever approves sees what was asked for, whatever algorithms the service takes."""
+    service_of = conf.Service(pki.make()).add("ScepApproval manual", "ScepLegacyAlgorithms 3des sha1 md5")
+    server = factory.httpd([service_of], locations=handlers()).start()
+    server.expect("MD5|md5")
+    tx = waiting(server, keys[0], subject="CN=by-md5", csr_digest="md5")[2]
+    assert facts(server, "?service=corp&tx=" + tx["tx"])["request"]["subject"] == "CN=by-md5"
+
+
 def test_some_templates_only(factory, keys):
     service_of = conf.Service(pki.make()).add(
         "ScepLocalTemplate Vpn validity=10d", "ScepTemplate signature Vpn", "ScepApproval manual Vpn",
