@@ -56,6 +56,7 @@ typedef struct fuzz_world_t {
     X509 *client, *revoked;
     X509 *foreign_ca;       /* of the stranger's key; trusted only by renewal.foreign */
     X509_STORE *foreign;
+    const scep_legacy_t *legacy;    /* NULL where OpenSSL has no legacy provider */
     apr_pool_t *pool;       /* of the input */
     scep_service_t *service;
     fuzz_store_t store;

@@ -392,6 +392,28 @@ static void make_server_messages(void)
     }
 }
 
+/* DES and MD5 where they are allowed; no answer is promised, since OpenSSL may lack them. */
+static void make_legacy(void)
+{
+    static const unsigned char post[3] = { 0, 0, 3 };
+    const scep_legacy_t *legacy;
+    scep_fixture_message_t want;
+    crypt_buf_t message, seed;
+
+    FUZZ_CHECK(scep_legacy_make(&legacy, SCEP_LEGACY_DES, pool) == NULL);
+    memset(&want, 0, sizeof(want));
+    want.md = EVP_md5();
+    message = scep_fixture_message(fixture, &want);
+    seed = join(post, 3, &message);
+    corpus_write("server", "legacy_md5", &seed);
+    want.md = NULL;
+    want.cipher = legacy->des;
+    want.libctx = legacy->libctx;
+    message = scep_fixture_message(fixture, &want);
+    seed = join(post, 3, &message);
+    corpus_write("server", "legacy_des", &seed);
+}
+
 /* Requests without a message. */
 static void make_server_queries(void)
 {
@@ -425,5 +447,6 @@ void corpus_make_engine(apr_pool_t *p)
     make_lookups();
     make_renewals();
     make_server_messages();
+    make_legacy();
     make_server_queries();
 }

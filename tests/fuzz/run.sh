@@ -41,6 +41,8 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#targets[@]} -gt 0 ] || targets=("${known[@]}")
+# to libFuzzer 0 means for ever
+[[ $minutes =~ ^[1-9][0-9]*$ && $at_once =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
 [ -x "$top/configure" ] || "$top/scripts/bootstrap"
 
 # What the corpus reaches, counted by gcov in a build of its own.
