@@ -287,6 +287,18 @@ def test_configtest_refuses_it(factory, what):
     assert code != 0 and str(own.path) in text
 
 
+def test_ca_that_may_not_sign_lists(factory):
+    """RFC 5280 section 4.2.1.3: without cRLSign its list is none."""
+    own = Crl()
+    made = pki.Pki(env.folder("no-crl-sign"))
+    made.write("ca.pem", pki.pem_of(pki.certificate(
+        "Test CA", own.key, ca=True, days=3650, usage=("key_cert_sign", "digital_signature", "key_encipherment"))))
+    service = own.service().set("ScepCAChain", made.path("ca.pem")).set(
+        "ScepCABackend", "local certificate=%s key=%s" % (made.path("ca.pem"), own.pki.path("ca.key")))
+    code, text = factory.httpd([service]).configtest()[:2]
+    assert code != 0 and "ScepCRLFile: CRL %s" % own.path in text, text
+
+
 @pytest.mark.skipif(not env.ROOT, reason="httpd's children have no other user")
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_configtest_warns_of_a_list_that_children_cannot_read(factory, what):
