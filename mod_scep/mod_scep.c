@@ -37,6 +37,7 @@ static void register_hooks(apr_pool_t *p)
     register_builtins(p);
 
     ap_hook_check_config(scep_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_open_logs(scep_open_logs, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(scep_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(scep_child_init, NULL, NULL, APR_HOOK_MIDDLE);
 

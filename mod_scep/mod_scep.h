@@ -22,6 +22,9 @@ extern module AP_MODULE_DECLARE_DATA scep_module;
 /* check_config: everything that needs no network; makes the services' objects. */
 int scep_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
+/* open_logs: ScepAuditLog and ScepPolicyLog, when httpd opens its own logs. */
+int scep_open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
 /* post_config: what a real start does besides (files, start-up lines), not a configuration test. */
 int scep_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 

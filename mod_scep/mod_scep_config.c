@@ -336,4 +336,8 @@ const command_rec scep_directives[] = {
                   "PEM certificate of an RA under the next CA"),
     AP_INIT_TAKE1("ScepStatusAuthorize", scep_set_expr, AT(status_authorize), RSRC_CONF,
                   "expression that must be true for a user of scep-status to see the service"),
+    AP_INIT_TAKE1("ScepAuditLog", scep_set_log, AT(audit_log), RSRC_CONF,
+                  "file or |program that gets one JSON line for each PKIOperation"),
+    AP_INIT_TAKE1("ScepPolicyLog", scep_set_log, AT(policy_log), RSRC_CONF,
+                  "file or |program that gets NDES' policy module's lines, for CMTrace"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

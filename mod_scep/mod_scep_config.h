@@ -96,7 +96,9 @@ typedef struct scep_approval_t {
     X(const char *, crl_file, NULL, NULL)                                     \
     X(const char *, next_ca_chain, NULL, NULL)                                \
     X(const apr_array_header_t *, next_ra_certificates, NULL, NULL)           \
-    X(const ap_expr_info_t *, status_authorize, NULL, NULL)
+    X(const ap_expr_info_t *, status_authorize, NULL, NULL)                   \
+    X(const char *, audit_log, NULL, NULL)                                    \
+    X(const char *, policy_log, NULL, NULL)
 
 typedef struct scep_props_t {
 #define X(type, member, unset, preset) type member;
@@ -115,6 +117,7 @@ typedef struct scep_service_conf_t {
     scep_props_t effective; /* after merge and presets */
     store_t *store;
     scep_service_t core;
+    struct scep_log_file_t *audit_log, *policy_log; /* opened by open_logs; NULL: none */
     apr_array_header_t *warnings; /* of const char*: said at a real start and by a test */
     /* per child */
     int broken; /* child_init failed: answers 503 */

@@ -36,6 +36,7 @@ const char *scep_set_capabilities(cmd_parms *cmd, void *dummy, int argc, char *c
 const char *scep_set_uses(cmd_parms *cmd, void *dummy, const char *arg);
 const char *scep_set_expr(cmd_parms *cmd, void *dummy, const char *arg);  /* info: offset */
 const char *scep_add_file(cmd_parms *cmd, void *dummy, const char *arg);  /* info: of the list */
+const char *scep_set_log(cmd_parms *cmd, void *dummy, const char *arg); /* info: offset */
 const char *scep_set_legacy(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *scep_set_window(cmd_parms *cmd, void *dummy, const char *arg);
 const char *scep_set_renewal_key(cmd_parms *cmd, void *dummy, const char *arg);

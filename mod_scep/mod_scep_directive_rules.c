@@ -4,6 +4,7 @@
  * algorithms, expressions.
  */
 #include "mod_scep_directive.h"
+#include "mod_scep_log_file.h"
 #include <apr_strings.h>
 #include <http_log.h>
 
@@ -64,6 +65,24 @@ const char *scep_add_file(cmd_parms *cmd, void *dummy, const char *arg)
         APR_ARRAY_PUSH(scep_own_list(list, sizeof(file), cmd->pool), const char *) = file;
     }
     return err;
+}
+
+const char *scep_set_log(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    scep_props_t *props;
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
+    const char *name = *arg == '|' ? arg : scep_absolute(cmd, arg);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    err = name ? scep_log_file_check(name, cmd->pool) : "not a file name";
+    if (err) {
+        return scep_complain(cmd, err);
+    }
+    *(const char **)scep_member(props, (apr_size_t)cmd->info) = name;
+    return NULL;
 }
 
 const char *scep_set_legacy(cmd_parms *cmd, void *dummy, int argc, char *const argv[])

@@ -3,6 +3,8 @@
  * The handler of mscep.dll: an HTTP request becomes a scep_request_t, the response goes back with
  * the exact bytes and type.  What SCEP says about it is in core/.
  */
+#include "mod_scep_audit.h"
+#include "mod_scep_cmtrace.h"
 #include "mod_scep_http.h"
 #include "mod_scep_log.h"
 #include "mod_scep_route.h"
@@ -117,6 +119,16 @@ static int send_response(request_rec *r, const scep_service_conf_t *service,
                           response->body.len);
 }
 
+/* Says in the audit log that a request ended before the protocol saw it; the status again. */
+static int ended_early(request_rec *r, const scep_service_conf_t *service, int status,
+                       const char *reason)
+{
+    if (r->method_number == M_POST || may_enroll(r->args, r->pool)) {
+        scep_audit_early(r, service, status, reason);
+    }
+    return status;
+}
+
 int scep_enroll_handler(request_rec *r)
 {
     const scep_route_t *route = scep_route_get(r);
@@ -138,19 +150,22 @@ int scep_enroll_handler(request_rec *r)
     memset(&request, 0, sizeof(request));
     status = read_request(r, route->service, &request);
     if (status != OK) {
-        return status;
+        return ended_early(r, route->service, status, "request-body");
     }
     if (route->service->broken) {
-        return scep_http_unavailable(r, 0);
+        return ended_early(r, route->service, scep_http_unavailable(r, 0), "service");
     }
     request.limit_exempt = is_exempt(r, route->service);
     ctx.service = &route->service->core;
     ctx.log = scep_log_request(r);
     ctx.pool = r->pool;
+    ctx.timed = route->service->audit_log != NULL;
     scep_server_process(&response, &ctx, &request);
     if (!response) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     scep_log_transaction(r, route->service, response);
+    scep_audit_write(r, route->service, response);
+    scep_cmtrace_write(r, route->service, response);
     return send_response(r, route->service, response);
 }

@@ -33,6 +33,9 @@ json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p);
 json_t *scep_status_csr(const scep_service_conf_t *service, const crypt_buf_t *der, apr_pool_t *p);
 json_t *scep_status_text(const char *text, apr_pool_t *p);
 
+/* The text as UTF-8 without control characters; "" for NULL. */
+const char *scep_status_clean(const char *text, apr_pool_t *p);
+
 /* Whether the transaction waits for the CA, so that no person decides. */
 int scep_status_at_ca(const store_tx_t *tx);
 

@@ -48,7 +48,7 @@ static int is_plain(int code)
            code != 0xfeff;
 }
 
-json_t *scep_status_text(const char *text, apr_pool_t *p)
+const char *scep_status_clean(const char *text, apr_pool_t *p)
 {
     const char *c = text ? text : "", *from;
     char *clean = apr_palloc(p, strlen(c) + 1), *o = clean;
@@ -64,7 +64,12 @@ json_t *scep_status_text(const char *text, apr_pool_t *p)
         }
     }
     *o = '\0';
-    return json_string(clean);
+    return clean;
+}
+
+json_t *scep_status_text(const char *text, apr_pool_t *p)
+{
+    return json_string(scep_status_clean(text, p));
 }
 
 /* Sets a member of an object to a text. */

@@ -76,6 +76,7 @@ void scep_deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const cr
 
     if (serial)
         trace->serial = crypt_serial_text(serial, ctx->pool);
+    trace->certificate = *leaf;
     enrollment->certificates[enrollment->ncertificates++] = *leaf;
     if (ctx->service->include_ca &&
         ca_chain(ctx->service->ca, &chain, ctx->log, ctx->pool) == APR_SUCCESS &&
@@ -94,6 +95,8 @@ void scep_trace_tx(scep_trace_t *trace, const policy_tx_t *tx, apr_pool_t *p)
         trace->challenge_id = apr_pstrndup(p, tx->store_tx.challenge_id, SHORT_ID_LEN);
     if (tx->store_tx.challenge.caller)
         trace->challenge_caller = tx->store_tx.challenge.caller;
+    if (tx->store_tx.challenge.bound)
+        trace->bound = tx->store_tx.challenge.bound;
 }
 
 void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request_t *request,
@@ -162,6 +165,13 @@ static void ask_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx
     }
 }
 
+/* What a refusal, or no answer, says of policy's verdict. */
+static scep_verdict_e verdict_of(const outcome_t *out)
+{
+    return out->result == OUTCOME_REFUSED || out->result == OUTCOME_LIMITED ? SCEP_VERDICT_REFUSED
+                                                                            : SCEP_VERDICT_UNKNOWN;
+}
+
 void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
                scep_trace_t *trace)
 {
@@ -176,17 +186,24 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
 
     /* 5. policy verify */
     rv = policy_verify(&grant, tx, &trace->outcome, ctx->log, ctx->pool);
+    scep_trace_step(trace, SCEP_STEP_VERIFY);
+    trace->verdict = rv == APR_SUCCESS || rv == APR_INCOMPLETE ? SCEP_VERDICT_ALLOWED
+                                                               : verdict_of(&trace->outcome);
     if (rv == APR_INCOMPLETE)
         event.event = POLICY_EVENT_PENDING;
     else if (rv != APR_SUCCESS)
         event.event = trace->outcome.result == OUTCOME_REFUSED ? POLICY_EVENT_REFUSED
                                                                : POLICY_EVENT_TRANSIENT;
     /* 6. CA submit */
-    else
+    else {
         ask_ca(&event, ctx, tx, grant, trace);
+        scep_trace_step(trace, SCEP_STEP_CA);
+    }
 
     /* 7. policy finish */
     rv = policy_finish(tx, &event, &end, ctx->log, ctx->pool);
+    scep_trace_step(trace, SCEP_STEP_COMMIT);
+    trace->notified = rv == APR_SUCCESS ? 1 : -1;
     if (event.event == POLICY_EVENT_PENDING || (rv != APR_SUCCESS &&
                                                 event.event == POLICY_EVENT_ISSUED))
         trace->outcome = end;
@@ -200,10 +217,14 @@ static void begin(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                   policy_request_t *asked, scep_trace_t *trace)
 {
     policy_tx_t *tx = NULL;
+    apr_status_t rv = policy_begin(&tx, ctx->service->policy, asked, &trace->outcome, ctx->log,
+                                   ctx->pool);
 
-    if (policy_begin(&tx, ctx->service->policy, asked, &trace->outcome, ctx->log, ctx->pool) !=
-        APR_SUCCESS)
+    scep_trace_step(trace, SCEP_STEP_CLAIM);
+    if (rv != APR_SUCCESS) {
+        trace->verdict = verdict_of(&trace->outcome);
         return;
+    }
     scep_trace_tx(trace, tx, ctx->pool);
     switch (tx->state) {
     case POLICY_TX_ISSUED:
@@ -230,10 +251,12 @@ void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
     csr_t *csr = NULL;
     policy_request_t asked;
     scep_authorization_t authorization;
+    apr_status_t rv = open_request(&csr, enrollment, ctx, message, &trace->outcome);
 
-    if (open_request(&csr, enrollment, ctx, message, &trace->outcome) != APR_SUCCESS)
+    scep_trace_step(trace, SCEP_STEP_ENVELOPE);
+    if (rv != APR_SUCCESS)
         return;
-    enrollment->csr = csr;
+    enrollment->csr = trace->csr = csr;
     trace->subject = csr->subject_text;
     trace->algorithms = describe(enrollment, message, csr, ctx->pool);
     trace->template_name = ctx->service->templates[csr->usage];

@@ -59,6 +59,9 @@ void scep_deliver(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, const cr
 void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
                scep_trace_t *trace);
 
+/* Counts the time since the last step for that one, where steps are measured. */
+void scep_trace_step(scep_trace_t *trace, scep_step_e step);
+
 /* Which weak digests may vouch for a CSR (csr_make()): CSR_ALLOW_*. */
 unsigned scep_csr_digests(const scep_service_t *service);
 

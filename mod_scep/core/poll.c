@@ -49,7 +49,7 @@ static void resume(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
 
     if (!csr)
         return;
-    enrollment->csr = csr;
+    enrollment->csr = trace->csr = csr;
     /* as when it was made: the row of CertPoll itself allows no certificate */
     if (scep_authorize(&authorization, SCEP_BY_CHALLENGE | SCEP_BY_SIGNER, ctx, message, csr,
                        tx->store_tx.template_name, &trace->outcome) != APR_SUCCESS)
@@ -67,9 +67,11 @@ void scep_continue(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                    scep_trace_t *trace)
 {
     policy_tx_t *tx = NULL;
+    apr_status_t rv = policy_poll(&tx, ctx->service->policy, message->transaction_id,
+                                  &message->signer_spki, &trace->outcome, ctx->log, ctx->pool);
 
-    if (policy_poll(&tx, ctx->service->policy, message->transaction_id, &message->signer_spki,
-                    &trace->outcome, ctx->log, ctx->pool) != APR_SUCCESS)
+    scep_trace_step(trace, SCEP_STEP_CLAIM);
+    if (rv != APR_SUCCESS)
         return;
     scep_trace_tx(trace, tx, ctx->pool);
     trace->subject = tx->store_tx.subject;
@@ -78,7 +80,7 @@ void scep_continue(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
     case POLICY_TX_ISSUED:
         trace->replayed = 1;
         if (tx->csr_der.len > 0)
-            enrollment->csr = csr_again(tx, ctx, &trace->outcome);
+            enrollment->csr = trace->csr = csr_again(tx, ctx, &trace->outcome);
         scep_deliver(enrollment, ctx, &tx->store_tx.certificate, trace);
         break;
     case POLICY_TX_PENDING:
@@ -94,9 +96,11 @@ void scep_poll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                const scep_request_t *request, const scep_message_t *message, scep_trace_t *trace)
 {
     crypt_buf_t plain;
+    apr_status_t rv = scep_envelope_open(&plain, &enrollment->envelope, message, ctx->service,
+                                         &trace->outcome, ctx->pool);
 
-    if (scep_envelope_open(&plain, &enrollment->envelope, message, ctx->service, &trace->outcome,
-                           ctx->pool) != APR_SUCCESS)
+    scep_trace_step(trace, SCEP_STEP_ENVELOPE);
+    if (rv != APR_SUCCESS)
         return;
     if (!cms_decode(ASN1_ITEM_rptr(issuer_and_subject_t), plain.data, plain.len, ctx->pool)) {
         scep_envelope_refuse(&trace->outcome, "the content is not an IssuerAndSubject", ctx->pool);

@@ -91,6 +91,26 @@ typedef struct scep_request_t {
     int limit_exempt;               /* ScepLimitExempt: failures are neither counted nor limited */
 } scep_request_t;
 
+/* The steps of a PKIOperation whose times an audit log shows. */
+typedef enum {
+    SCEP_STEP_MESSAGE,  /* decoding, the message's signature */
+    SCEP_STEP_ENVELOPE, /* opening it, the CSR and its signature */
+    SCEP_STEP_CLAIM,    /* the signer's certificate, and the store's answer */
+    SCEP_STEP_VERIFY,   /* the policy's providers */
+    SCEP_STEP_CA,
+    SCEP_STEP_COMMIT,   /* notifying the providers, the store's commit */
+    SCEP_STEP_REPLY,
+    SCEP_STEPS          /* how many there are */
+} scep_step_e;
+
+/* What policy said of a request. */
+typedef enum {
+    SCEP_VERDICT_NONE,    /* it was not asked */
+    SCEP_VERDICT_ALLOWED, /* a person may still have to approve */
+    SCEP_VERDICT_REFUSED,
+    SCEP_VERDICT_UNKNOWN  /* it could not say */
+} scep_verdict_e;
+
 /* What the log line of a transaction says; strings are never NULL ("" unknown). */
 typedef struct scep_trace_t {
     const char *operation;          /* "GetCACaps", "GetCACert", "PKIOperation", "", "unknown" */
@@ -105,6 +125,14 @@ typedef struct scep_trace_t {
     const char *algorithms;         /* "aes-128-cbc/sha256/RSA-2048" */
     int replayed;                   /* a certificate that was issued before */
     outcome_t outcome;
+    /* for the audit log and the policy log */
+    const csr_t *csr;               /* NULL: none was read; its challenge is nobody's business */
+    crypt_buf_t certificate;        /* DER of the leaf that was issued; len 0: none */
+    const char *bound;              /* JSON of what the challenge was issued for */
+    scep_verdict_e verdict;
+    int notified;                   /* policy was told how it ended: 1; -1: it failed; 0: no */
+    apr_time_t clock;               /* end of the last step; 0: steps are not measured */
+    apr_interval_time_t steps[SCEP_STEPS]; /* -1: was not taken */
 } scep_trace_t;
 
 typedef struct scep_response_t {
@@ -121,6 +149,7 @@ typedef struct scep_ctx_t {
     const scep_service_t *service;
     const log_sink_t *log;
     apr_pool_t *pool;
+    int timed;                      /* trace.steps is wanted */
 } scep_ctx_t;
 
 #define SCEP_TYPE_MESSAGE    "application/x-pki-message"

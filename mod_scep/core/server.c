@@ -18,13 +18,27 @@ static scep_response_t *response_make(apr_pool_t *p)
 {
     scep_response_t *response = apr_pcalloc(p, sizeof(*response));
     scep_trace_t *trace = &response->trace;
+    int i;
 
     response->http_status = 503;
     trace->operation = trace->message_type = trace->transaction_id = trace->subject = "";
     trace->template_name = trace->challenge_id = trace->challenge_caller = "";
-    trace->serial = trace->algorithms = trace->renews = "";
+    trace->serial = trace->algorithms = trace->renews = trace->bound = "";
+    for (i = 0; i < SCEP_STEPS; i++)
+        trace->steps[i] = -1;
     outcome_init(&trace->outcome);
     return response;
+}
+
+void scep_trace_step(scep_trace_t *trace, scep_step_e step)
+{
+    apr_time_t now;
+
+    if (!trace->clock)
+        return;
+    now = apr_time_now();
+    trace->steps[step] = (trace->steps[step] > 0 ? trace->steps[step] : 0) + now - trace->clock;
+    trace->clock = now;
 }
 
 /* An answer with a body that is there already. */
@@ -148,6 +162,7 @@ static void pki_operation(scep_response_t *response, const scep_ctx_t *ctx,
 
     memset(&enrollment, 0, sizeof(enrollment));
     rv = scep_message_make(&message, der, ctx->service, &trace->outcome, ctx->pool);
+    scep_trace_step(trace, SCEP_STEP_MESSAGE);
     if (message) {
         trace->transaction_id = message->transaction_id;
         trace->message_type = scep_message_type_name(message->message_type);
@@ -158,6 +173,7 @@ static void pki_operation(scep_response_t *response, const scep_ctx_t *ctx,
         answer_certrep(response, ctx, message, &enrollment);
     else
         answer_without_body(response);
+    scep_trace_step(trace, SCEP_STEP_REPLY);
     ERR_clear_error();
 }
 
@@ -168,6 +184,7 @@ static void pki_request(scep_response_t *response, const scep_ctx_t *ctx,
     crypt_buf_t der = request->body;
 
     response->trace.operation = "PKIOperation";
+    response->trace.clock = ctx->timed ? apr_time_now() : 0;
     if (!request->is_post && scep_query_decode(&der, query->message, &response->trace.outcome,
                                                ctx->pool) != APR_SUCCESS) {
         answer_without_body(response);

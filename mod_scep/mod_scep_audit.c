@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ScepAuditLog: a transaction as one line of JSON (see mod_scep_audit.h). */
+#include "mod_scep_audit.h"
+#include "mod_scep_log_file.h"
+#include "core/cms_asn1.h"
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <jansson.h>
+
+#define TEXT_MAX 4096 /* of each text, and of all alternative names together */
+#define TEXT_MIN 64
+#define NAME_COST 16  /* of a name besides its text */
+#define ID_MAX 255
+
+/* One line in the making. */
+typedef struct audit_t {
+    json_t *line;
+    apr_size_t limit; /* of each text */
+    int cut;          /* something did not fit */
+    apr_pool_t *p;
+} audit_t;
+
+/* A text that fits. */
+static json_t *text_of(audit_t *a, const char *text, apr_size_t limit)
+{
+    const char *clean = scep_log_file_text(text, limit, a->p);
+
+    if (strlen(text) > limit) {
+        a->cut = 1;
+    }
+    return json_string(clean);
+}
+
+/* Adds a text, unless it is not known. */
+static void add(audit_t *a, const char *key, const char *text)
+{
+    if (text && *text) {
+        json_object_set_new(a->line, key, text_of(a, text, a->limit));
+    }
+}
+
+/* Adds a moment as RFC 3339 writes it, with milliseconds or without. */
+static void add_time(audit_t *a, const char *key, apr_time_t when, int ms)
+{
+    apr_time_exp_t t;
+
+    if (!when) {
+        return;
+    }
+    apr_time_exp_gmt(&t, when);
+    add(a, key,
+        apr_psprintf(a->p, "%04d-%02d-%02dT%02d:%02d:%02d%sZ", t.tm_year + 1900, t.tm_mon + 1,
+                     t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
+                     ms ? apr_psprintf(a->p, ".%03d", (int)(t.tm_usec / 1000)) : ""));
+}
+
+/* The client's operating system, as its user agent tells. */
+static const char *client_os(const char *agent)
+{
+    static const struct {
+        const char *word, *name;
+    } known[] = {
+        {"CrOS", "ChromeOS"},   {"Android", "Android"},     {"Dalvik", "Android"},
+        {"Darwin", "Apple"},    {"CFNetwork", "Apple"},     {"iPhone", "Apple"},
+        {"iPad", "Apple"},      {"Macintosh", "Apple"},     {"mdmclient", "Apple"},
+        {"Cisco", "Cisco"},     {"Win32", "Windows"},       {"Windows", "Windows"},
+        {"WinHttp", "Windows"}, {"NDES client", "Windows"},
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (ap_strcasestr(agent, known[i].word)) {
+            return known[i].name;
+        }
+    }
+    return "other";
+}
+
+/* len bytes as text: a NUL is no end. */
+static const char *bytes_text(const ASN1_STRING *string, apr_pool_t *p)
+{
+    int len = ASN1_STRING_length(string), i;
+    char *text = apr_pstrmemdup(p, (const char *)ASN1_STRING_get0_data(string), (apr_size_t)len);
+
+    for (i = 0; i < len; i++) {
+        text[i] = text[i] ? text[i] : '?';
+    }
+    return text;
+}
+
+/* An address as people write it, or its bytes. */
+static const char *address_text(const ASN1_STRING *address, apr_pool_t *p)
+{
+    const unsigned char *b = ASN1_STRING_get0_data(address);
+    int len = ASN1_STRING_length(address), i;
+    const char *text = "";
+
+    if (len == 4) {
+        return apr_psprintf(p, "%d.%d.%d.%d", b[0], b[1], b[2], b[3]);
+    }
+    if (len != 16) {
+        return crypt_hex(b, (apr_size_t)len, 0, p);
+    }
+    for (i = 0; i < 16; i += 2) {
+        text = apr_psprintf(p, "%s%s%x", text, i ? ":" : "", b[i] << 8 | b[i + 1]);
+    }
+    return text;
+}
+
+/* Another kind of name: a UPN as text, else its OID. */
+static const char *other_text(const OTHERNAME *other, apr_pool_t *p)
+{
+    char oid[80] = "";
+    const ASN1_TYPE *value = other->value;
+
+    if (OBJ_obj2nid(other->type_id) == NID_ms_upn && value && value->type == V_ASN1_UTF8STRING) {
+        return apr_pstrcat(p, "UPN:", bytes_text(value->value.utf8string, p), NULL);
+    }
+    OBJ_obj2txt(oid, sizeof(oid), other->type_id, 1);
+    return apr_pstrcat(p, "otherName:", oid, NULL);
+}
+
+/* One alternative name. */
+static const char *name_text(const GENERAL_NAME *name, apr_pool_t *p)
+{
+    char oid[80] = "";
+
+    switch (name->type) {
+    case GEN_DNS: return apr_pstrcat(p, "DNS:", bytes_text(name->d.dNSName, p), NULL);
+    case GEN_EMAIL: return apr_pstrcat(p, "email:", bytes_text(name->d.rfc822Name, p), NULL);
+    case GEN_URI:
+        return apr_pstrcat(p, "URI:", bytes_text(name->d.uniformResourceIdentifier, p), NULL);
+    case GEN_IPADD: return apr_pstrcat(p, "IP:", address_text(name->d.iPAddress, p), NULL);
+    case GEN_DIRNAME:
+        return apr_pstrcat(p, "dirName:", crypt_name_text(name->d.directoryName, p), NULL);
+    case GEN_RID:
+        OBJ_obj2txt(oid, sizeof(oid), name->d.registeredID, 1);
+        return apr_pstrcat(p, "RID:", oid, NULL);
+    case GEN_OTHERNAME: return other_text(name->d.otherName, p);
+    default: return "unknown";
+    }
+}
+
+/* Adds what the CSR asks for: alternative names, key. */
+static void add_csr(audit_t *a, const csr_t *csr)
+{
+    GENERAL_NAMES *names = NULL;
+    json_t *list;
+    apr_size_t left = a->limit, len;
+    const char *text;
+    int i;
+
+    if (!csr) {
+        return;
+    }
+    add(a, "keyType", crypt_key_name(csr->key, a->p));
+    if (ca_template_san_make(&names, csr) != APR_SUCCESS) {
+        return;
+    }
+    list = json_array();
+    for (i = 0; i < sk_GENERAL_NAME_num(names) && left > NAME_COST; i++) {
+        text = name_text(sk_GENERAL_NAME_value(names, i), a->p);
+        json_array_append_new(list, text_of(a, text, left));
+        len = strlen(text) + NAME_COST;
+        left -= len < left ? len : left;
+    }
+    a->cut |= i < sk_GENERAL_NAME_num(names);
+    json_object_set_new(a->line, "sans", list);
+    GENERAL_NAMES_free(names);
+}
+
+/* Adds the certificate's digests, and its end. */
+static void add_certificate(audit_t *a, const crypt_buf_t *der)
+{
+    const cert_t *cert;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (der->len && EVP_Digest(der->data, der->len, digest, &len, EVP_sha1(), NULL)) {
+        json_object_set_new(a->line, "thumbprintSHA1",
+                            json_string(crypt_hex(digest, len, 1, a->p)));
+    }
+    if (der->len && EVP_Digest(der->data, der->len, digest, &len, EVP_sha256(), NULL)) {
+        json_object_set_new(a->line, "thumbprintSHA256",
+                            json_string(crypt_hex(digest, len, 1, a->p)));
+    }
+    cert = der->len ? cms_decode(ASN1_ITEM_rptr(cert_t), der->data, der->len, a->p) : NULL;
+    add_time(a, "notAfter", cert ? crypt_asn1_time(cert->info->validity->notAfter) : 0, 0);
+}
+
+/* Adds for whom the challenge was made, where it says so. */
+static void add_bound(audit_t *a, const char *bound)
+{
+    json_t *object = *bound ? json_loads(bound, 0, NULL) : NULL;
+
+    add(a, "device", json_string_value(json_object_get(object, "device")));
+    add(a, "user", json_string_value(json_object_get(object, "user")));
+    json_decref(object);
+}
+
+/* Adds the times of the steps that were taken. */
+static void add_steps(audit_t *a, const scep_trace_t *t)
+{
+    static const char *const names[SCEP_STEPS] = {"message", "envelope", "claim", "verify",
+                                                  "ca",      "commit",   "reply"};
+    json_t *steps = json_object();
+    int i;
+
+    for (i = 0; i < SCEP_STEPS; i++) {
+        if (t->steps[i] >= 0) {
+            json_object_set_new(steps, names[i], json_integer(t->steps[i]));
+        }
+    }
+    json_object_set_new(a->line, "steps", steps);
+}
+
+/* Adds what became of it. */
+static void add_outcome(audit_t *a, const scep_response_t *response)
+{
+    const outcome_t *o = &response->trace.outcome;
+
+    add(a, "result", outcome_result_name(o->result));
+    if (o->result == OUTCOME_REFUSED) {
+        add(a, "failInfo", fail_info_name(o->fail_info));
+    }
+    add(a, "reason", o->reason);
+    add(a, "detail", o->detail);
+    if (o->hresult != OUTCOME_HR_NONE) {
+        add(a, "hresult", apr_psprintf(a->p, "0x%08x", (unsigned)o->hresult));
+    }
+    json_object_set_new(a->line, "httpStatus", json_integer(response->http_status));
+    if (response->trace.replayed) {
+        json_object_set_new(a->line, "replayed", json_true());
+    }
+}
+
+/* Adds who asked, and for what. */
+static void add_request(audit_t *a, request_rec *r, const scep_service_conf_t *service,
+                        const scep_trace_t *t)
+{
+    const char *agent = apr_table_get(r->headers_in, "User-Agent");
+
+    add_time(a, "time", apr_time_now(), 1);
+    add(a, "host", scep_log_file_host(service->audit_log));
+    add(a, "service", service->name);
+    add(a, "operation", t->operation);
+    add(a, "messageType", t->message_type);
+    if (*t->transaction_id) {
+        json_object_set_new(a->line, "transactionID", text_of(a, t->transaction_id, ID_MAX));
+    }
+    add(a, "client", r->useragent_ip);
+    add(a, "clientOS", client_os(agent ? agent : ""));
+    add(a, "userAgent", agent);
+}
+
+/* The line, its texts cut to limit. */
+static char *make_line(request_rec *r, const scep_service_conf_t *service,
+                       const scep_response_t *response, apr_size_t limit)
+{
+    const scep_trace_t *t = &response->trace;
+    audit_t a;
+    char *text;
+
+    a.line = json_object();
+    a.limit = limit;
+    a.cut = 0;
+    a.p = r->pool;
+    add_request(&a, r, service, t);
+    add(&a, "subject", t->subject);
+    add_csr(&a, t->csr);
+    add(&a, "template", t->template_name);
+    add(&a, "algorithms", t->algorithms);
+    add(&a, "challengeId", t->challenge_id);
+    add(&a, "challengeCaller", t->challenge_caller);
+    add_bound(&a, t->bound);
+    add(&a, "renews", t->renews);
+    add(&a, "serial", t->serial);
+    add_certificate(&a, &t->certificate);
+    add_outcome(&a, response);
+    json_object_set_new(a.line, "milliseconds",
+                        json_integer(apr_time_as_msec(apr_time_now() - r->request_time)));
+    add_steps(&a, t);
+    if (a.cut) {
+        json_object_set_new(a.line, "cut", json_true());
+    }
+    text = json_dumps(a.line, JSON_COMPACT);
+    json_decref(a.line);
+    return text;
+}
+
+void scep_audit_write(request_rec *r, const scep_service_conf_t *service,
+                      const scep_response_t *response)
+{
+    scep_log_file_t *log = service->audit_log;
+    apr_size_t limit, len = 0;
+    char *text = NULL;
+
+    if (!log || strcmp(response->trace.operation, "PKIOperation") != 0) {
+        return;
+    }
+    for (limit = TEXT_MAX; limit >= TEXT_MIN; limit /= 2) {
+        free(text);
+        text = make_line(r, service, response, limit);
+        len = text ? strlen(text) : 0;
+        if (len < scep_log_file_max(log)) {
+            break;
+        }
+    }
+    if (text) {
+        text[len] = '\n'; /* in place of the NUL */
+        scep_log_file_write(log, r, text, len + 1);
+    }
+    free(text);
+}
+
+void scep_audit_early(request_rec *r, const scep_service_conf_t *service, int http_status,
+                      const char *reason)
+{
+    scep_response_t response;
+    scep_trace_t *trace = &response.trace;
+    int i;
+
+    memset(&response, 0, sizeof(response));
+    response.http_status = http_status;
+    trace->operation = "PKIOperation";
+    trace->transaction_id = trace->bound = "";
+    for (i = 0; i < SCEP_STEPS; i++) {
+        trace->steps[i] = -1;
+    }
+    if (http_status == HTTP_SERVICE_UNAVAILABLE) {
+        outcome_unavailable(&trace->outcome, reason, 0, r->pool, "HTTP status %d", http_status);
+    }
+    else {
+        outcome_malformed(&trace->outcome, reason, r->pool, "HTTP status %d", http_status);
+    }
+    scep_audit_write(r, service, &response);
+}

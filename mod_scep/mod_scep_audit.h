@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ScepAuditLog: one JSON line for each PKIOperation, whatever became of it.  Its members are
+ * described in docs/logging.md.
+ */
+#ifndef MOD_SCEP_AUDIT_H
+#define MOD_SCEP_AUDIT_H
+
+#include "mod_scep_config.h"
+
+/* Writes the line of a PKIOperation, where the service has an audit log. */
+void scep_audit_write(request_rec *r, const scep_service_conf_t *service,
+                      const scep_response_t *response);
+
+/* The same for a request that the HTTP status ended before the protocol saw it. */
+void scep_audit_early(request_rec *r, const scep_service_conf_t *service, int http_status,
+                      const char *reason);
+
+#endif /* MOD_SCEP_AUDIT_H */

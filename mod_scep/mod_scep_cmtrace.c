@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ScepPolicyLog: an enrollment as NDES' policy module tells of it (see mod_scep_cmtrace.h). */
+#include "mod_scep_cmtrace.h"
+#include "mod_scep_log_file.h"
+#include <apr_strings.h>
+#include <jansson.h>
+
+#define PLUGIN "NDESPlugin"
+#define POINT "CertificateRegistrationPoint"
+#define TEXT_MAX 600 /* of one text; a line fits into a pipe's block */
+
+/* CMTrace's types of a line. */
+enum { INFO = 1, WARNING = 2, ERROR = 3 };
+
+/* The lines of one request. */
+typedef struct cmtrace_t {
+    request_rec *r;
+    scep_log_file_t *log;
+    const scep_trace_t *trace;
+    const char *head; /* time and date, as attributes */
+    const char *context;
+    char *block; /* lines that were not written yet */
+    apr_size_t len, max;
+} cmtrace_t;
+
+/*
+ * A text of the device's or of ours in one line: no character of it can end the line's frame or one
+ * of its attributes.
+ */
+static char *inert(const char *text, apr_size_t max, apr_pool_t *p)
+{
+    char *copy = apr_pstrdup(p, scep_log_file_text(text, max, p)), *c;
+
+    for (c = copy; *c; c++) {
+        *c = *c == '<' ? '(' : *c == '>' ? ')' : *c == '"' ? '\'' : *c;
+    }
+    return copy;
+}
+
+/* time="02:44:11.789+00" date="06-10-2016": the server's time, and the minutes to UTC. */
+static const char *head_of(apr_time_t when, apr_pool_t *p)
+{
+    apr_time_exp_t t;
+
+    apr_time_exp_lt(&t, when);
+    return apr_psprintf(p, "time=\"%02d:%02d:%02d.%03d%+03d\" date=\"%02d-%02d-%04d\"", t.tm_hour,
+                        t.tm_min, t.tm_sec, (int)(t.tm_usec / 1000), -t.tm_gmtoff / 60,
+                        t.tm_mon + 1, t.tm_mday, t.tm_year + 1900);
+}
+
+/* Writes what is there. */
+static void flush(cmtrace_t *c)
+{
+    if (c->len) {
+        scep_log_file_write(c->log, c->r, c->block, c->len);
+    }
+    c->len = 0;
+}
+
+/* Appends one line; lines of a request stay together as far as they fit into one write. */
+static void line(cmtrace_t *c, const char *component, int type, const char *text)
+{
+    const char *whole =
+        apr_psprintf(c->r->pool,
+                     "<![LOG[%s]LOG]!><%s component=\"%s\" context=\"%s\" type=\"%d\" "
+                     "thread=\"%ld\" file=\"mod_scep\">\n",
+                     text, c->head, component, c->context, type, c->r->connection->id);
+    apr_size_t len = strlen(whole);
+
+    if (c->len + len > c->max) {
+        flush(c);
+    }
+    if (len <= c->max) {
+        memcpy(c->block + c->len, whole, len);
+        c->len += len;
+    }
+}
+
+/* The reason and the detail of the outcome. */
+static const char *why(const cmtrace_t *c)
+{
+    const outcome_t *o = &c->trace->outcome;
+    apr_pool_t *p = c->r->pool;
+
+    return apr_psprintf(p, "%s, reason %s%s%s", outcome_result_name(o->result), o->reason,
+                        o->detail && *o->detail ? ": " : "", inert(o->detail, TEXT_MAX, p));
+}
+
+/* The HRESULT of the outcome, or the one that fits. */
+static unsigned hresult_of(const outcome_t *o)
+{
+    if (o->result == OUTCOME_SUCCESS || o->result == OUTCOME_PENDING) {
+        return 0;
+    }
+    if (o->hresult != OUTCOME_HR_NONE) {
+        return (unsigned)o->hresult;
+    }
+    return (unsigned)(o->result == OUTCOME_REFUSED ? OUTCOME_HR_ACCESS_DENIED
+                                                   : OUTCOME_HR_SERVER_UNAVAILABLE);
+}
+
+/*
+ * Which of the registration point's phases refused: 1 the challenge itself, 2 who may use the
+ * template, 3 the CSR against the challenge; 0: none of them.
+ */
+static int failed_phase(const char *reason)
+{
+    if (!strcmp(reason, "challenge-template") || !strcmp(reason, "bound-template")) {
+        return 2;
+    }
+    if (!strncmp(reason, "bound-", 6)) {
+        return 3;
+    }
+    return !strncmp(reason, "challenge-", 10) || !strcmp(reason, "failure-limit");
+}
+
+/* " for device D and user U", as far as the challenge says. */
+static const char *whom(const cmtrace_t *c)
+{
+    json_t *object = *c->trace->bound ? json_loads(c->trace->bound, 0, NULL) : NULL;
+    const char *device = json_string_value(json_object_get(object, "device"));
+    const char *user = json_string_value(json_object_get(object, "user"));
+    apr_pool_t *p = c->r->pool;
+    const char *text = apr_pstrcat(p, " for device ", inert(device, TEXT_MAX / 4, p), " and user ",
+                                   inert(user, TEXT_MAX / 4, p), ".", NULL);
+
+    json_decref(object);
+    return text;
+}
+
+/* The phases of the registration point, up to the one that refused. */
+static void phases(cmtrace_t *c)
+{
+    const scep_trace_t *t = c->trace;
+    int allowed = t->verdict == SCEP_VERDICT_ALLOWED;
+    int failed = allowed ? 0 : failed_phase(t->outcome.reason), phase;
+    int last = allowed ? 3 : failed;
+    apr_pool_t *p = c->r->pool;
+
+    line(c, POINT, INFO, "VerifyRequest Started.");
+    for (phase = 1; phase <= last; phase++) {
+        line(c, POINT, INFO,
+             apr_psprintf(p, "Validation Phase %d started%s", phase, phase > 1 ? whom(c) : "."));
+        if (phase == failed) {
+            line(c, POINT, ERROR, why(c));
+        }
+        line(c, POINT, phase == failed ? ERROR : INFO,
+             apr_psprintf(p, "Validation Phase %d finished with status %s.", phase,
+                          phase == failed ? "False" : "True"));
+    }
+    if (!allowed && !failed) {
+        line(c, POINT, ERROR, why(c));
+    }
+    line(c, POINT, allowed ? INFO : ERROR,
+         apr_psprintf(p, "VerifyRequest Finished with status %s", allowed ? "True" : "False"));
+}
+
+/* What the policy was asked, and said. */
+static void verify(cmtrace_t *c)
+{
+    const scep_trace_t *t = c->trace;
+    int allowed = t->verdict == SCEP_VERDICT_ALLOWED;
+    apr_pool_t *p = c->r->pool;
+
+    line(c, PLUGIN, INFO, "Calling VerifyRequest ...");
+    line(c, PLUGIN, INFO,
+         apr_pstrcat(p, "Subject ", inert(t->subject, TEXT_MAX, p), ", template ",
+                     inert(t->template_name, TEXT_MAX / 4, p), ", client ", c->r->useragent_ip,
+                     *t->renews ? ", renews certificate " : "", inert(t->renews, 80, p), NULL));
+    if (t->verdict == SCEP_VERDICT_UNKNOWN) {
+        line(c, PLUGIN, ERROR, apr_pstrcat(p, "Failed to verify the request: ", why(c), NULL));
+    }
+    else {
+        phases(c);
+        line(c, PLUGIN, allowed ? INFO : ERROR,
+             allowed ? "Verify challenge returns true" : "Verify challenge returns false");
+    }
+    line(c, PLUGIN, allowed ? INFO : ERROR,
+         apr_psprintf(p, "Exiting VerifyRequest with 0x%x",
+                      allowed ? 0 : hresult_of(&t->outcome)));
+}
+
+/* How it ended, and that the policy was told. */
+static void notify(cmtrace_t *c)
+{
+    const scep_trace_t *t = c->trace;
+    int issued = t->outcome.result == OUTCOME_SUCCESS;
+    apr_pool_t *p = c->r->pool;
+
+    line(c, PLUGIN, INFO, "Calling Notifyrequest ...");
+    if (issued) {
+        line(c, PLUGIN, INFO,
+             apr_pstrcat(p, "Certificate issued, serial number ", t->serial, NULL));
+    }
+    else {
+        line(c, PLUGIN, t->outcome.result == OUTCOME_PENDING ? WARNING : ERROR,
+             apr_pstrcat(p, "No certificate was issued: ", why(c), NULL));
+    }
+    line(c, PLUGIN, t->notified > 0 ? INFO : ERROR,
+         apr_psprintf(p, "Exiting Notify with 0x%x",
+                      t->notified > 0 ? 0 : hresult_of(&t->outcome)));
+}
+
+/* A request that ended before the policy was asked, or that needed no verdict. */
+static void without_verdict(cmtrace_t *c)
+{
+    const scep_trace_t *t = c->trace;
+    apr_pool_t *p = c->r->pool;
+
+    switch (t->outcome.result) {
+    case OUTCOME_SUCCESS:
+        line(c, PLUGIN, INFO,
+             apr_pstrcat(p, "Known transaction: certificate ", t->serial, " is sent again", NULL));
+        break;
+    case OUTCOME_PENDING:
+        line(c, PLUGIN, INFO, apr_pstrcat(p, "Known transaction: ", why(c), NULL));
+        break;
+    default:
+        line(c, PLUGIN, ERROR,
+             apr_psprintf(p, "The request ended before VerifyRequest with 0x%x: %s",
+                          hresult_of(&t->outcome), why(c)));
+    }
+}
+
+void scep_cmtrace_write(request_rec *r, const scep_service_conf_t *service,
+                        const scep_response_t *response)
+{
+    const scep_trace_t *t = &response->trace;
+    cmtrace_t c;
+
+    if (!service->policy_log || strcmp(t->operation, "PKIOperation") != 0 ||
+        !strcmp(t->message_type, "GetCert") || !strcmp(t->message_type, "GetCRL")) {
+        return;
+    }
+    c.r = r;
+    c.log = service->policy_log;
+    c.trace = t;
+    c.head = head_of(apr_time_now(), r->pool);
+    c.context = inert(t->transaction_id, 255, r->pool);
+    c.max = scep_log_file_max(c.log);
+    c.block = apr_palloc(r->pool, c.max);
+    c.len = 0;
+    if (t->verdict == SCEP_VERDICT_NONE) {
+        without_verdict(&c);
+    }
+    else {
+        verify(&c);
+        if (t->notified && t->verdict == SCEP_VERDICT_ALLOWED) {
+            notify(&c);
+        }
+    }
+    flush(&c);
+}
