@@ -126,4 +126,9 @@ void scep_check_limits(scep_check_t *check, scep_service_conf_t *service, policy
     cfg->failure_max = (int)e->failure_max;
     cfg->failure_max_service = (int)e->failure_max_service;
     cfg->failure_window = e->failure_window;
+    if (e->poll_interval > e->retention) {
+        scep_check_warning(check, service, "ScepPollInterval",
+                           "is longer than ScepRetention: a waiting request is forgotten before "
+                           "its device asks again");
+    }
 }

@@ -228,9 +228,19 @@ static apr_status_t claim_refused(store_result_e result, const store_tx_t *tx, o
 }
 
 /*
- * Claims.  A renewal is allowed by its signer: a challenge that was good once and is used, expired
- * or held does not stand in its way (devices send their old one again), one that was never ours
- * does.
+ * Whether the store may have forgotten the challenge that the certificate in use was issued for: a
+ * used one is remembered for the retention.
+ */
+static int may_be_forgotten(const policy_t *policy, const policy_request_t *request)
+{
+    return apr_time_now() - crypt_asn1_time(X509_get0_notBefore(request->signer)) >
+           policy->cfg->retention;
+}
+
+/*
+ * Claims.  A renewal is allowed by its signer: a challenge that was good once and is used, expired,
+ * held or forgotten does not stand in its way (devices send their old one again), one that was
+ * never ours does.
  */
 static apr_status_t claim_request(const policy_t *policy, const policy_request_t *request,
                                   store_claim_t *claim, store_result_e *result, store_tx_t *tx,
@@ -240,7 +250,8 @@ static apr_status_t claim_request(const policy_t *policy, const policy_request_t
 
     if (rv == APR_SUCCESS && request->authorization == POLICY_BY_SIGNER && claim->challenge_id[0] &&
         (*result == STORE_USED || *result == STORE_EXPIRED || *result == STORE_HELD ||
-         *result == STORE_TXCONFLICT)) {
+         *result == STORE_TXCONFLICT ||
+         (*result == STORE_NOCHALLENGE && may_be_forgotten(policy, request)))) {
         claim->challenge_id[0] = claim->challenge_id[1] = NULL;
         rv = claim_patiently(policy, request, claim, result, tx, p);
     }

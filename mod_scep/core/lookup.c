@@ -9,7 +9,8 @@
 #include <string.h>
 
 #define MAX_SERIAL_BYTES 32
-#define MAX_CRL_BYTES (4 * 1024 * 1024)
+/* an answer takes some ten times as much memory, and anybody may ask */
+#define MAX_CRL_BYTES (1024 * 1024)
 
 /* Refuses because there is nothing to give; log and metrics tell why. */
 static void refuse_id(outcome_t *out, const char *reason, const char *detail, apr_pool_t *p)
@@ -261,5 +262,5 @@ void scep_lookup_crl(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                          ctx->pool);
     else if (rv == APR_ENOSPC)
         refuse_operation(&trace->outcome, "The CRL is too large for a message.",
-                         "the CRL is over 4 MiB", ctx->pool);
+                         "the CRL is over 1 MiB", ctx->pool);
 }

@@ -24,7 +24,7 @@ void scep_lookup_cert(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
 /*
  * The current CRL goes to everybody.  Only the issuer is looked at, which is the CA whose CRL is
  * wanted, or the issuer of that CA's certificate as older clients read the drafts.  A CRL over
- * 4 MiB is not put into a message: clients fetch it by HTTP.  Always sets trace->outcome.
+ * 1 MiB is not put into a message: clients fetch it by HTTP.  Always sets trace->outcome.
  */
 void scep_lookup_crl(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
                      const scep_request_t *request, const scep_message_t *message,

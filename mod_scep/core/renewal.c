@@ -75,6 +75,24 @@ static apr_status_t refuse(outcome_t *out, apr_int32_t hresult, const char *reas
     return APR_EACCES;
 }
 
+/* Whether the message is signed with a key of the RA, whose certificates SCEP does not renew. */
+static int is_ra(const scep_ctx_t *ctx, const scep_message_t *message)
+{
+    const apr_array_header_t *pairs[2] = { ctx->service->signers, ctx->service->decrypters };
+    int i, j;
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; j < pairs[i]->nelts; j++) {
+            X509 *cert = APR_ARRAY_IDX(pairs[i], j, scep_ra_key_t).cert;
+
+            if (EVP_PKEY_eq(message->signer_key, X509_get0_pubkey(cert)) == 1)
+                return 1;
+        }
+    }
+    ERR_clear_error();
+    return 0;
+}
+
 /* The rules of ScepRenewal* for a certificate of ours. */
 static apr_status_t check_rules(const scep_ctx_t *ctx, const scep_message_t *message, X509 *signer,
                                 const csr_t *csr, const char *template_name, outcome_t *out)
@@ -87,6 +105,10 @@ static apr_status_t check_rules(const scep_ctx_t *ctx, const scep_message_t *mes
         return refuse(out, OUTCOME_HR_ACCESS_DENIED, "renewal-off",
                       "Renewal is not offered; a challenge password is required.",
                       "ScepRenewal is off", ctx->pool);
+    if (is_ra(ctx, message))
+        return refuse(out, OUTCOME_HR_ACCESS_DENIED, "renewal-ra",
+                      "The certificate cannot be renewed by SCEP.",
+                      "the message is signed with a key of the RA", ctx->pool);
     if (rules->window > 0 && apr_time_now() < end - rules->window)
         return refuse(out, OUTCOME_HR_ACCESS_DENIED, "renewal-early",
                       "The certificate cannot be renewed yet.",

@@ -138,3 +138,9 @@ def test_renewal_cas_are_named_at_start(factory, files):
     server = factory.httpd([service])
     status, text = server.configtest()
     assert status == 0 and "Older CA" in text and "has expired" in text, text
+
+
+def test_polls_longer_than_memory(factory):
+    service = conf.Service(pki.make()).add("ScepPollInterval 2h", "ScepRetention 1h")
+    status, text = factory.httpd([service]).configtest()
+    assert status == 0 and "ScepPollInterval" in text and "longer than ScepRetention" in text, text

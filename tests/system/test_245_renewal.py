@@ -200,6 +200,25 @@ def test_foreign_ca(factory, keys):
     refused(server.client().renew(keys[1], in_use(keys[0], days=-1, **mine), keys[0]))
 
 
+def test_the_ras_own_certificates(server, keys):
+    """SCEP does not renew them."""
+    authority = server.services[0].pki
+    client = server.client()
+    for role in ("sign", "enc"):
+        certificate = pki.der_of(authority.load("ra-%s.pem" % role))
+        spec = client.renewal_spec(keys[1], certificate, pki.key("ra-" + role))
+        refused(client.transact(spec))
+        assert "renewal-ra" in server.transaction_line(spec.txid)
+
+
+def test_a_challenge_that_the_store_has_forgotten(server, keys):
+    """A year later the device sends its first challenge again; a young certificate's must be known."""
+    client = server.client()
+    fields = dict(challenge="0123456789ABCDEF")
+    assert client.renew(keys[1], in_use(keys[0], since=-8), keys[0], **fields).status == scep.SUCCESS
+    refused(client.renew(keys[1], in_use(keys[0], since=-6), keys[0], **fields))
+
+
 def test_weak_key_in_use(factory):
     """A key that the template would not take allows nothing."""
     server = factory.httpd([service("ScepLocalTemplate Strong minimumKey=3072",
