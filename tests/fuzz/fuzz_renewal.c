@@ -24,6 +24,8 @@
 #define OTHER_SUBJECT 64u       /* may be asked for */
 #define OFF 128u
 
+#define DECADES apr_time_from_sec(APR_INT64_C(50) * 366 * 86400)
+
 /* The certificate in use with the device's key, signed by who it should be; NULL: cannot be. */
 static X509 *sign_certificate(const unsigned char *der, size_t len, unsigned rules)
 {
@@ -70,7 +72,8 @@ static void set_rules(unsigned rules, unsigned more)
     renewal->foreign = (rules & TRUST_FOREIGN) ? fuzz_world.foreign : NULL;
     renewal->key = (scep_key_rule_e)((more & 3) % 3);
     renewal->window = (more & 4) ? apr_time_from_sec(86400) : 0;
-    renewal->grace = (more & 8) ? apr_time_from_sec(APR_INT64_C(20) * 366 * 86400) : 0;
+    renewal->grace = (more & 8) ? DECADES : 0;
+    fuzz_world.policy.retention = (more & 16) ? DECADES : FUZZ_WORLD_RETENTION;
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)

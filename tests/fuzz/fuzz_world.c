@@ -24,7 +24,6 @@ static scep_service_t first_service;
 static long next_serial = FUZZ_WORLD_SERIAL;
 
 static apr_pool_t *root;
-static policy_config_t policy_config;
 static ca_config_t ca_config;
 static crypt_buf_t crl_der;
 
@@ -259,12 +258,12 @@ static void prepare_policy(policy_t *policy)
     FILE *out;
 
     FUZZ_CHECK(mkdtemp(dir) != NULL);
-    policy_config.secret_file = apr_pstrcat(root, dir, "/secret", NULL);
-    out = fopen(policy_config.secret_file, "w");
-    FUZZ_CHECK(out && chmod(policy_config.secret_file, 0600) == 0 && fputs(SECRET, out) >= 0 &&
+    fuzz_world.policy.secret_file = apr_pstrcat(root, dir, "/secret", NULL);
+    out = fopen(fuzz_world.policy.secret_file, "w");
+    FUZZ_CHECK(out && chmod(fuzz_world.policy.secret_file, 0600) == 0 && fputs(SECRET, out) >= 0 &&
                fclose(out) == 0);
     error = policy_prepare(policy, geteuid(), getegid(), NULL, root);
-    unlink(policy_config.secret_file);
+    unlink(fuzz_world.policy.secret_file);
     rmdir(dir);
     FUZZ_CHECK(error == NULL && policy_child_init(policy, root) == APR_SUCCESS);
 }
@@ -278,18 +277,19 @@ static policy_t *make_policy(void)
     policy_t *policy;
 
     APR_ARRAY_PUSH(approval, const char *) = FUZZ_WORLD_MANUAL_TEMPLATE;
-    policy_config.service = "fixture";
-    policy_config.store = &fuzz_world.store.base;
-    policy_config.lifetime = policy_config.retention = apr_time_from_sec(600);
-    policy_config.length = 8;
-    policy_config.max = 100;
-    policy_config.uses = 1;
-    policy_config.attempts = 3;
-    policy_config.lease = policy_config.poll_interval = apr_time_from_sec(60);
-    policy_config.approval = approval;
-    policy_config.failure_max = policy_config.failure_max_service = 10;
-    policy_config.failure_window = apr_time_from_sec(60);
-    policy = policy_make(&policy_config, root);
+    fuzz_world.policy.service = "fixture";
+    fuzz_world.policy.store = &fuzz_world.store.base;
+    fuzz_world.policy.lifetime = apr_time_from_sec(600);
+    fuzz_world.policy.retention = FUZZ_WORLD_RETENTION;
+    fuzz_world.policy.length = 8;
+    fuzz_world.policy.max = 100;
+    fuzz_world.policy.uses = 1;
+    fuzz_world.policy.attempts = 3;
+    fuzz_world.policy.lease = fuzz_world.policy.poll_interval = apr_time_from_sec(60);
+    fuzz_world.policy.approval = approval;
+    fuzz_world.policy.failure_max = fuzz_world.policy.failure_max_service = 10;
+    fuzz_world.policy.failure_window = apr_time_from_sec(60);
+    policy = policy_make(&fuzz_world.policy, root);
     FUZZ_CHECK(policy_add(policy, challenge_provider(), 0, NULL, root) == NULL &&
                policy_add(policy, &stub_policy, 0, NULL, root) == NULL);
     prepare_policy(policy);

@@ -29,6 +29,8 @@
 /* Templates: a CSR for digitalSignature alone waits for a person. */
 #define FUZZ_WORLD_MANUAL_TEMPLATE "manual"
 
+#define FUZZ_WORLD_RETENTION apr_time_from_sec(600)
+
 typedef enum {
     FUZZ_CA_ISSUES,
     FUZZ_CA_WAITS,
@@ -60,6 +62,7 @@ typedef struct fuzz_world_t {
     apr_pool_t *pool;       /* of the input */
     scep_service_t *service;
     fuzz_store_t store;
+    policy_config_t policy;
     /* what an input can change; 0 is the best there is */
     fuzz_ca_e ca;
     fuzz_crl_e crl;

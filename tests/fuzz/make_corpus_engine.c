@@ -214,6 +214,7 @@ static void make_lookups(void)
 #define KEY_MUST_STAY 2
 #define WINDOW 4
 #define GRACE 8
+#define LONG_MEMORY 16
 
 /* What the certificate in use is. */
 typedef enum { CLIENT, REVOKED, FOREIGN, SELF, EXPIRED, EARLY } in_use_e;
@@ -291,7 +292,8 @@ static const struct renewal_t {
     { "failure-name", { 0, 0, 0, 0 }, CLIENT, NULL, NULL, NULL, 1 },
     { "failure-key_is_old", { 0, 0, 0, KEY_MUST_BE_NEW }, CLIENT, NULL, NULL, NULL, 0 },
     { "failure-key_is_new", { 0, 0, NEW_KEY, KEY_MUST_STAY }, CLIENT, NULL, NULL, NULL, 0 },
-    { "failure-wrong_challenge", { 0, 0, 0, 0 }, CLIENT, NULL, "wrong", NULL, 0 },
+    { "success-forgotten_challenge", { 0, 0, 0, 0 }, CLIENT, NULL, "old", NULL, 0 },
+    { "failure-wrong_challenge", { 0, 0, 0, LONG_MEMORY }, CLIENT, NULL, "wrong", NULL, 0 },
     { "http503-crl", { 0, CRL(FUZZ_CRL_GARBAGE), 0, 0 }, CLIENT, NULL, NULL, NULL, 0 },
     { "http503-claim", { 0, FUZZ_STORE_CLAIM_FAILS, 0, 0 }, CLIENT, NULL, NULL, NULL, 0 },
     { "http429-full", { FUZZ_CA_WAITS, FUZZ_STORE_FULL, 0, 0 }, CLIENT, NULL, NULL, NULL, 0 }

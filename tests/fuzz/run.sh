@@ -107,7 +107,7 @@ finish() {
 }
 
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM
+trap 'kill "${pids[@]}" 2>/dev/null || true; exit 130' INT TERM
 for ((i = 0; i < ${#targets[@]}; i += at_once)); do
     for target in "${targets[@]:i:at_once}"; do
         start "$target"
