@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handler of mscep_admin: each GET by an authenticated and authorized user mints one challenge.
+ * The handler of mscep_admin: each GET by an authenticated and authorized user mints one challenge,
+ * and so does each POST, whose body says what the challenge is bound to.
  *
  * Authentication is httpd's.  This handler fails closed all the same: without a user whom an
  * authentication module or a verified client certificate vouches for, there is no page.  And it
@@ -10,6 +11,7 @@
 #include "mod_scep_admin_page.h"
 #include "mod_scep_log.h"
 #include "mod_scep_route.h"
+#include "../policy/policy_bound.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_log.h>
@@ -103,43 +105,83 @@ static const char *wanted_template(const scep_service_conf_t *service, const adm
                                                  : "";
 }
 
-/* Mints one challenge and answers. */
-static int mint(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
-                const admin_query_t *query)
+/* Whether an expression holds for the request; an error in it is logged and a negative number. */
+static int holds(request_rec *r, const scep_service_conf_t *service, const ap_expr_info_t *expr,
+                 const char *directive)
 {
-    const log_sink_t *log = scep_log_request(r);
-    policy_challenge_t *challenge = NULL;
-    policy_mint_t order;
-    outcome_t out;
-    apr_status_t rv;
+    const char *err = NULL;
+    int yes = ap_expr_exec(r, expr, &err);
 
-    order.caller = r->user;
-    order.template_name = wanted_template(service, query);
-    order.params = query->params;
-    order.client_address = r->useragent_ip;
-    if (!order.template_name) {
-        return scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "template",
-                                 "There is no template for this keyUsage or template parameter.");
+    if (yes >= 0 && !err) {
+        return yes > 0;
     }
-    apr_table_setn(r->notes, "scep-service", service->name);
-    apr_table_setn(r->notes, "scep-operation", "mscep_admin");
-    outcome_init(&out);
-    rv = policy_generate_challenge(service->core.policy, &order, &challenge, &out, log, r->pool);
-    if (rv == APR_SUCCESS && challenge) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      SCEPTAG(0430) ": service=%s challenge=%s made for caller=\"%s\" "
-                                    "template=\"%s\" outstanding=%d",
-                      service->name, challenge->id, r->user, order.template_name,
-                      challenge->outstanding);
-        apr_table_setn(r->notes, "scep-challenge-id", challenge->id);
-        return scep_admin_say_challenge(r, form, service, challenge);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  SCEPTAG(0434) ": service=%s: %s cannot be evaluated: %s", service->name,
+                  directive, err ? err : "unknown");
+    return -1;
+}
+
+/* OK when the caller may have a challenge for that template ("": for all of them), DONE when the
+ * refusal is sent, or an HTTP status. */
+static int authorize_template(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
+                              const char *template_name)
+{
+    const apr_array_header_t *rules = service->effective.admin_templates;
+    int i, yes;
+
+    for (i = 0; rules && i < rules->nelts; i++) {
+        const scep_template_rule_t *rule = &APR_ARRAY_IDX(rules, i, scep_template_rule_t);
+
+        if (*template_name && strcmp(template_name, rule->template_name)) {
+            continue;
+        }
+        yes = holds(r, service, rule->expr, "ScepAdminAuthorizeTemplate");
+        if (yes < 0) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+        if (!yes) {
+            ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+                          SCEPTAG(0438) ": service=%s: %s is refused a challenge for %s by "
+                                        "ScepAdminAuthorizeTemplate %s",
+                          service->name, r->user, *template_name ? template_name : "any template",
+                          rule->template_name);
+            scep_admin_say_forbidden(r, form, service);
+            return DONE;
+        }
     }
+    return OK;
+}
+
+/* Reads what params bind the challenge to; error text or NULL.  *pbound NULL: to nothing. */
+static const char *read_bound(const policy_bound_t **pbound, const char *params, apr_pool_t *p)
+{
+    policy_bound_t *bound = NULL;
+    const char *error = NULL;
+
+    if (params && params[strspn(params, " \t\r\n")] == '{') {
+        error = policy_bound_parse(&bound, params, strlen(params), p);
+    }
+    *pbound = bound;
+    return error;
+}
+
+/* Answers a challenge that could not be made. */
+static int say_failed(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
+                      apr_status_t rv, const outcome_t *out)
+{
+    int own = out->reason && !strcmp(out->reason, "caller-full");
+
     if (rv == APR_ENOSPC) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       SCEPTAG(0431) ": service=%s: no challenge for %s, %" APR_INT64_T_FMT
-                                    " are outstanding (ScepChallengeMax)",
-                      service->name, r->user, service->effective.max);
-        return scep_admin_say_full(r, form, service, out.retry_after);
+                                    " are outstanding (ScepChallengeMax%s)",
+                      service->name, r->user,
+                      own ? service->effective.max_per_caller : service->effective.max,
+                      own ? "PerCaller" : "");
+        return scep_admin_say_full(r, form, service, out->retry_after, own);
+    }
+    if (rv == APR_EINVAL && out->result == OUTCOME_REFUSED) {
+        return scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "params", out->detail);
     }
     if (rv == APR_ENOTIMPL) {
         return scep_admin_say_no(r, form, HTTP_NOT_FOUND, "no-challenge",
@@ -147,14 +189,115 @@ static int mint(request_rec *r, scep_form_e form, const scep_service_conf_t *ser
     }
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, rv, r,
                   SCEPTAG(0432) ": service=%s: no challenge can be made: %s (%s)", service->name,
-                  out.reason ? out.reason : "", out.detail ? out.detail : "");
-    return scep_admin_say_unavailable(r, form, (int)apr_time_sec(out.retry_after));
+                  out->reason ? out->reason : "", out->detail ? out->detail : "");
+    return scep_admin_say_unavailable(r, form, (int)apr_time_sec(out->retry_after));
+}
+
+/* What an order is for: its template, "" for any.  NULL when the answer is sent, *rv. */
+static const char *order_template(request_rec *r, scep_form_e form,
+                                  const scep_service_conf_t *service, const admin_query_t *query,
+                                  const policy_bound_t **pbound, int *rv)
+{
+    const char *error = read_bound(pbound, query->params, r->pool), *name;
+    admin_query_t asked = *query;
+
+    if (error) {
+        *rv = scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "params", error);
+        return NULL;
+    }
+    if (*pbound && *(*pbound)->template_name && !query->template_name && !query->key_usage) {
+        asked.template_name = (*pbound)->template_name;
+    }
+    name = wanted_template(service, &asked);
+    if (!name) {
+        *rv = scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "template",
+                                "There is no template for this keyUsage or template parameter.");
+        return NULL;
+    }
+    *rv = authorize_template(r, form, service, name);
+    if (*rv == DONE) {
+        *rv = OK;
+        return NULL;
+    }
+    return *rv == OK ? name : NULL;
+}
+
+/* Mints one challenge and answers. */
+static int mint(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
+                const admin_query_t *query)
+{
+    const log_sink_t *log = scep_log_request(r);
+    const policy_bound_t *bound;
+    policy_challenge_t *challenge = NULL;
+    policy_mint_t order;
+    outcome_t out;
+    apr_status_t rv;
+    int status;
+
+    order.caller = r->user;
+    order.template_name = order_template(r, form, service, query, &bound, &status);
+    order.params = query->params;
+    order.client_address = r->useragent_ip;
+    if (!order.template_name) {
+        return status;
+    }
+    apr_table_setn(r->notes, "scep-service", service->name);
+    apr_table_setn(r->notes, "scep-operation", "mscep_admin");
+    outcome_init(&out);
+    rv = policy_generate_challenge(service->core.policy, &order, &challenge, &out, log, r->pool);
+    if (rv != APR_SUCCESS || !challenge) {
+        return say_failed(r, form, service, rv, &out);
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  SCEPTAG(0430) ": service=%s challenge=%s made for caller=\"%s\" "
+                                "template=\"%s\" outstanding=%d bound=%s device=\"%s\" user=\"%s\"",
+                  service->name, challenge->id, r->user, order.template_name,
+                  challenge->outstanding, bound ? "yes" : "no",
+                  bound ? scep_log_field(r->pool, bound->device) : "",
+                  bound ? scep_log_field(r->pool, bound->user) : "");
+    apr_table_setn(r->notes, "scep-challenge-id", challenge->id);
+    return scep_admin_say_challenge(r, form, service, challenge);
+}
+
+/* Reads the body of a POST into query->params.  0 when the answer was sent; it is *rv then. */
+static int read_body(request_rec *r, scep_form_e form, admin_query_t *query, int *rv)
+{
+    static const char expected[] = "application/json";
+    const char *type = apr_table_get(r->headers_in, "Content-Type"), *error;
+    policy_bound_t *bound;
+    crypt_buf_t body;
+
+    if (scep_http_cross_site(r)) {
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+                      SCEPTAG(0439) ": no challenge for a request that another site's page made");
+        *rv = scep_admin_say_no(r, form, HTTP_FORBIDDEN, "cross-site",
+                                "Another site's page led here.");
+        return 0;
+    }
+    /* no form can send this type, and no script of another site without being asked before */
+    if (!type || ap_cstr_casecmpn(type, expected, sizeof(expected) - 1) ||
+        (type[sizeof(expected) - 1] && !strchr("; \t", type[sizeof(expected) - 1]))) {
+        *rv = scep_admin_say_no(r, form, HTTP_UNSUPPORTED_MEDIA_TYPE, "type",
+                                "The body has to be application/json.");
+        return 0;
+    }
+    *rv = scep_http_read(r, STORE_LONG_TEXT_MAX, &body);
+    if (*rv != OK) {
+        return 0;
+    }
+    error = query->params ? "params cannot stand in the query of a POST"
+                          : policy_bound_parse(&bound, (const char *)body.data, body.len, r->pool);
+    if (error) {
+        *rv = scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "params", error);
+        return 0;
+    }
+    query->params = bound->json;
+    return 1;
 }
 
 /* OK when the caller may have a challenge, DONE when the refusal is sent, or an HTTP status. */
 static int authorize(request_rec *r, scep_form_e form, const scep_service_conf_t *service)
 {
-    const char *err = NULL;
     int yes;
 
     if (!scep_http_authenticated(r)) {
@@ -167,15 +310,9 @@ static int authorize(request_rec *r, scep_form_e form, const scep_service_conf_t
     if (!service->effective.admin_authorize) {
         return OK;
     }
-    yes = ap_expr_exec(r, service->effective.admin_authorize, &err);
-    if (yes > 0 && !err) {
-        return OK;
-    }
-    if (yes < 0 || err) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      SCEPTAG(0434) ": service=%s: ScepAdminAuthorize cannot be evaluated: %s",
-                      service->name, err ? err : "unknown");
-        return HTTP_INTERNAL_SERVER_ERROR;
+    yes = holds(r, service, service->effective.admin_authorize, "ScepAdminAuthorize");
+    if (yes != 0) {
+        return yes > 0 ? OK : HTTP_INTERNAL_SERVER_ERROR;
     }
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                   SCEPTAG(0435) ": service=%s: %s is refused a challenge by ScepAdminAuthorize",
@@ -218,14 +355,17 @@ int scep_admin_handler(request_rec *r)
         return DECLINED;
     }
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (r->method_number != M_GET) {
-        return scep_http_not_allowed(r, 0);
+    if (r->method_number != M_GET && r->method_number != M_POST) {
+        return scep_http_not_allowed(r, 1);
     }
-    status = ap_discard_request_body(r);
+    status = r->method_number == M_GET ? ap_discard_request_body(r) : OK;
     if (status != OK) {
         return status;
     }
     form = scep_form_accepted(r);
+    if (r->method_number == M_POST && form == SCEP_FORM_PAGE) {
+        form = SCEP_FORM_JSON;
+    }
     status = authorize(r, form, route->service);
     if (status == OK) {
         status = refuse_unread(r, form);
@@ -254,6 +394,9 @@ int scep_admin_handler(request_rec *r)
     }
     if (route->service->broken) {
         return scep_admin_say_unavailable(r, form, 0);
+    }
+    if (r->method_number == M_POST && !read_body(r, form, &query, &status)) {
+        return status;
     }
     return mint(r, form, route->service, &query);
 }

@@ -187,7 +187,7 @@ int scep_admin_say_challenge(request_rec *r, scep_form_e form, const scep_servic
 }
 
 int scep_admin_say_full(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
-                        apr_interval_time_t wait)
+                        apr_interval_time_t wait, int own)
 {
     apr_int64_t seconds = wait > 0 ? apr_time_sec(wait) + 1 : 1;
 
@@ -201,10 +201,13 @@ int scep_admin_say_full(request_rec *r, scep_form_e form, const scep_service_con
     return scep_http_page(
         r, HTTP_OK,
         apr_psprintf(r->pool,
-                     "%s " PHRASE_FULL " %" APR_INT64_T_FMT " passwords are waiting to be "
+                     "%s " PHRASE_FULL " %" APR_INT64_T_FMT " passwords %sare waiting to be "
                      "used. <P> The next one expires in about %" APR_INT64_T_FMT " minutes. An "
-                     "administrator can allow more with ScepChallengeMax.",
-                     thumbprint_phrase(r, service), service->effective.max, (seconds + 59) / 60));
+                     "administrator can allow more with ScepChallengeMax%s.",
+                     thumbprint_phrase(r, service),
+                     own ? service->effective.max_per_caller : service->effective.max,
+                     own ? "that you asked for " : "", (seconds + 59) / 60,
+                     own ? "PerCaller" : ""));
 }
 
 int scep_admin_say_forbidden(request_rec *r, scep_form_e form, const scep_service_conf_t *service)
@@ -217,7 +220,8 @@ int scep_admin_say_forbidden(request_rec *r, scep_form_e form, const scep_servic
     guard(r);
     return scep_http_page(r, HTTP_OK,
                           PHRASE_FORBIDDEN " <P> Ask the administrator of this server, who decides "
-                                           "with ScepAdminAuthorize.");
+                                           "with ScepAdminAuthorize and "
+                                           "ScepAdminAuthorizeTemplate.");
 }
 
 int scep_admin_say_unavailable(request_rec *r, scep_form_e form, int retry_after)

@@ -16,7 +16,7 @@ scep_form_e scep_form_accepted(request_rec *r);
 int scep_admin_say_challenge(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
                              const policy_challenge_t *challenge);
 int scep_admin_say_full(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
-                        apr_interval_time_t wait);
+                        apr_interval_time_t wait, int own); /* own: the caller's cap */
 int scep_admin_say_forbidden(request_rec *r, scep_form_e form, const scep_service_conf_t *service);
 int scep_admin_say_unavailable(request_rec *r, scep_form_e form, int retry_after);
 

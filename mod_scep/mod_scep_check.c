@@ -280,6 +280,7 @@ static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *
     cfg->lifetime = e->lifetime;
     cfg->length = (int)e->length;
     cfg->max = (int)e->max;
+    cfg->max_per_caller = (int)e->max_per_caller;
     cfg->uses = (int)e->uses;
     cfg->attempts = (int)e->attempts;
     cfg->retention = e->retention;

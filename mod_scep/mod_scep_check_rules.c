@@ -8,6 +8,7 @@
 
 #define RENEWAL_CA_FILE "ScepRenewalCAFile"
 #define APPROVAL "ScepApproval"
+#define ADMIN_TEMPLATE "ScepAdminAuthorizeTemplate"
 
 /* Pool cleanup of an X509_STORE. */
 static apr_status_t free_store(void *data)
@@ -96,6 +97,18 @@ static int is_template(const scep_service_conf_t *service, const char *name)
     return found;
 }
 
+/* Says that a directive names a template which no request can be of. */
+static void check_template(scep_check_t *check, const scep_service_conf_t *service,
+                           const char *directive, const char *name)
+{
+    if (!is_template(service, name)) {
+        scep_check_error(check, service, directive,
+                         "unknown template '%s'; this service has %s, %s and %s", name,
+                         service->core.templates[0], service->core.templates[1],
+                         service->core.templates[2]);
+    }
+}
+
 /* What waits for a person, as policy_config_t says it. */
 static const apr_array_header_t *approval(scep_check_t *check, scep_service_conf_t *service)
 {
@@ -104,14 +117,7 @@ static const apr_array_header_t *approval(scep_check_t *check, scep_service_conf
     int i;
 
     for (i = 0; names && i < names->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(names, i, const char *);
-
-        if (!is_template(service, name)) {
-            scep_check_error(check, service, APPROVAL,
-                             "unknown template '%s'; this service has %s, %s and %s", name,
-                             service->core.templates[0], service->core.templates[1],
-                             service->core.templates[2]);
-        }
+        check_template(check, service, APPROVAL, APR_ARRAY_IDX(names, i, const char *));
     }
     return names;
 }
@@ -119,7 +125,12 @@ static const apr_array_header_t *approval(scep_check_t *check, scep_service_conf
 void scep_check_limits(scep_check_t *check, scep_service_conf_t *service, policy_config_t *cfg)
 {
     const scep_props_t *e = &service->effective;
+    int i;
 
+    for (i = 0; e->admin_templates && i < e->admin_templates->nelts; i++) {
+        check_template(check, service, ADMIN_TEMPLATE,
+                       APR_ARRAY_IDX(e->admin_templates, i, scep_template_rule_t).template_name);
+    }
     cfg->approval = approval(check, service);
     cfg->pending_max = (int)e->pending_max;
     cfg->poll_interval = e->poll_interval;

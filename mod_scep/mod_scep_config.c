@@ -225,6 +225,7 @@ static const char *set_service(cmd_parms *cmd, void *dummy, const char *arg)
 RANGE(range_lifetime, lifetime, SCEP_VALUE_DURATION, apr_time_from_sec(1), DAYS(3660));
 RANGE(range_length, length, SCEP_VALUE_NUMBER, 8, 64);
 RANGE(range_max, max, SCEP_VALUE_NUMBER, 1, 100000000);
+RANGE(range_caller, max_per_caller, SCEP_VALUE_NUMBER, 0, 1000000);
 RANGE(range_attempts, attempts, SCEP_VALUE_NUMBER, 0, 1000000);
 RANGE(range_retention, retention, SCEP_VALUE_DURATION, apr_time_from_sec(60), DAYS(3660));
 RANGE(range_message, max_message_size, SCEP_VALUE_SIZE, 4096, 16 * 1024 * 1024);
@@ -279,12 +280,16 @@ const command_rec scep_directives[] = {
                   "random bytes in a challenge, shown as hex (default 8)"),
     AP_INIT_TAKE1("ScepChallengeMax", scep_set_range, (void *)&range_max, RSRC_CONF,
                   "outstanding challenges at most (default 10000)"),
+    AP_INIT_TAKE1("ScepChallengeMaxPerCaller", scep_set_range, (void *)&range_caller, RSRC_CONF,
+                  "outstanding challenges of one caller at most (default 0: no cap)"),
     AP_INIT_TAKE1("ScepChallengeUses", scep_set_uses, NULL, RSRC_CONF,
                   "enrollments per challenge: once (default), a number, or unlimited"),
     AP_INIT_TAKE1("ScepChallengeAttempts", scep_set_range, (void *)&range_attempts, RSRC_CONF,
                   "refused requests until a challenge is burned (default 3, 0: any number)"),
     AP_INIT_TAKE1("ScepAdminAuthorize", scep_set_expr, AT(admin_authorize), RSRC_CONF,
                   "expression that must be true for a user to be given a challenge"),
+    AP_INIT_TAKE2("ScepAdminAuthorizeTemplate", scep_add_template_rule, NULL, RSRC_CONF,
+                  "template, and expression that must be true for challenges that are good for it"),
     AP_INIT_TAKE1("ScepRetention", scep_set_range, (void *)&range_retention, RSRC_CONF,
                   "how long a transaction can be answered again (default 7d)"),
     AP_INIT_TAKE_ARGV("ScepLegacyAlgorithms", scep_set_legacy, NULL, RSRC_CONF,

@@ -39,6 +39,12 @@ typedef struct scep_approval_t {
     const apr_array_header_t *templates; /* of const char*; empty: all; NULL: automatic */
 } scep_approval_t;
 
+/* ScepAdminAuthorizeTemplate: who may make challenges for a template. */
+typedef struct scep_template_rule_t {
+    const char *template_name;
+    const ap_expr_info_t *expr;
+} scep_template_rule_t;
+
 /* The time in which ScepFailureLimit counts, when it names none. */
 #define SCEP_FAILURE_WINDOW apr_time_from_sec(600)
 
@@ -67,9 +73,11 @@ typedef struct scep_approval_t {
     X(apr_int64_t, lifetime, SCEP_UNSET, apr_time_from_sec(3600))             \
     X(apr_int64_t, length, SCEP_UNSET, 8)                                     \
     X(apr_int64_t, max, SCEP_UNSET, 10000)                                    \
+    X(apr_int64_t, max_per_caller, SCEP_UNSET, 0)                             \
     X(apr_int64_t, uses, SCEP_UNSET, 1)                                       \
     X(apr_int64_t, attempts, SCEP_UNSET, 3)                                   \
     X(const ap_expr_info_t *, admin_authorize, NULL, NULL)                    \
+    X(const apr_array_header_t *, admin_templates, NULL, NULL)                \
     X(apr_int64_t, retention, SCEP_UNSET, apr_time_from_sec(7 * 86400))       \
     X(apr_int64_t, legacy, SCEP_UNSET, (SCEP_LEGACY_3DES | SCEP_LEGACY_SHA1)) \
     X(const char *, capabilities, NULL, NULL)                                 \

@@ -40,6 +40,8 @@ const char *scep_set_log(cmd_parms *cmd, void *dummy, const char *arg); /* info:
 const char *scep_set_legacy(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *scep_set_window(cmd_parms *cmd, void *dummy, const char *arg);
 const char *scep_set_renewal_key(cmd_parms *cmd, void *dummy, const char *arg);
+const char *scep_add_template_rule(cmd_parms *cmd, void *dummy, const char *name,
+                                   const char *arg);
 const char *scep_set_approval(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *scep_set_failure_limit(cmd_parms *cmd, void *dummy, const char *count,
                                    const char *window);

@@ -49,6 +49,27 @@ const char *scep_set_expr(cmd_parms *cmd, void *dummy, const char *arg)
     return expr_err ? scep_complain(cmd, expr_err) : NULL;
 }
 
+const char *scep_add_template_rule(cmd_parms *cmd, void *dummy, const char *name, const char *arg)
+{
+    scep_props_t *props;
+    scep_template_rule_t *rule;
+    const char *expr_err = NULL;
+    const char *err =
+        scep_scope(cmd, apr_psprintf(cmd->temp_pool, "%s %s", cmd->cmd->name, name), 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (!*name || strlen(name) > TEMPLATE_NAME_MAX) {
+        return scep_complain(cmd, "a template's name has 1 to 64 characters");
+    }
+    rule = apr_array_push(scep_own_list(&props->admin_templates, sizeof(*rule), cmd->pool));
+    rule->template_name = name;
+    rule->expr = ap_expr_parse_cmd(cmd, arg, 0, &expr_err, NULL);
+    return expr_err ? scep_complain(cmd, expr_err) : NULL;
+}
+
 const char *scep_add_file(cmd_parms *cmd, void *dummy, const char *arg)
 {
     scep_props_t *props;

@@ -82,6 +82,23 @@ int scep_http_authenticated(request_rec *r)
     return verified && !strcmp(verified, "SUCCESS");
 }
 
+int scep_http_cross_site(request_rec *r)
+{
+    const char *site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+    const char *host = apr_table_get(r->headers_in, "Host");
+    const char *authority;
+
+    if (site && ap_cstr_casecmp(site, "same-origin") && ap_cstr_casecmp(site, "none")) {
+        return 1;
+    }
+    if (!origin) {
+        return 0;
+    }
+    authority = strstr(origin, "://");
+    return !authority || !host || ap_cstr_casecmp(authority + 3, host);
+}
+
 int scep_http_read(request_rec *r, apr_size_t limit, crypt_buf_t *body)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);

@@ -11,6 +11,9 @@
 /* Whether somebody vouches for r->user: an authentication module or a verified certificate. */
 int scep_http_authenticated(request_rec *r);
 
+/* Whether a browser says that another site's page made this request. */
+int scep_http_cross_site(request_rec *r);
+
 /* Reads the body, chunked or not, at most limit bytes.  OK, or the HTTP status to return. */
 int scep_http_read(request_rec *r, apr_size_t limit, crypt_buf_t *body);
 

@@ -315,24 +315,6 @@ static int show_tx(status_t *s)
     return scep_status_send_page(s->r, HTTP_OK, "A waiting request", body);
 }
 
-/* Whether a browser says that another site's page made this request. */
-static int is_cross_site(request_rec *r)
-{
-    const char *site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
-    const char *origin = apr_table_get(r->headers_in, "Origin");
-    const char *host = apr_table_get(r->headers_in, "Host");
-    const char *authority;
-
-    if (site && ap_cstr_casecmp(site, "same-origin") && ap_cstr_casecmp(site, "none")) {
-        return 1;
-    }
-    if (!origin) {
-        return 0;
-    }
-    authority = strstr(origin, "://");
-    return !authority || !host || ap_cstr_casecmp(authority + 3, host);
-}
-
 /* Whether the reason is a text of a line: at most 255 bytes of UTF-8 without control characters. */
 static int is_reason(const char *reason)
 {
@@ -357,7 +339,7 @@ static int read_form(status_t *s, int *rv)
     static const char expected[] = "application/x-www-form-urlencoded";
     crypt_buf_t body;
 
-    if (is_cross_site(s->r)) {
+    if (scep_http_cross_site(s->r)) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, s->r,
                       SCEPTAG(0444) ": no decision by a request that another site made");
         *rv = refuse(s, HTTP_FORBIDDEN, "cross-site", "Another site's page led here.");

@@ -41,6 +41,7 @@ typedef struct policy_config_t {
     apr_interval_time_t lifetime;  /* ScepChallengeLifetime */
     int length;                    /* ScepChallengeLength, bytes, 8..64; twice as many hex digits */
     int max;                       /* ScepChallengeMax */
+    int max_per_caller;            /* ScepChallengeMaxPerCaller; 0: no cap */
     int uses;                      /* ScepChallengeUses; 0: unlimited */
     int attempts;                  /* ScepChallengeAttempts */
     apr_interval_time_t retention; /* ScepRetention */
@@ -118,7 +119,8 @@ typedef struct policy_event_t {
 typedef struct policy_mint_t {
     const char *caller;        /* authenticated user; never NULL or empty */
     const char *template_name; /* "" any */
-    const char *params;        /* NDESGenerateChallenge's params, opaque; NULL: none */
+    const char *params;        /* NDESGenerateChallenge's params: JSON of policy_bound.h where it
+                                * begins with '{', else opaque; NULL: none */
     const char *client_address;
 } policy_mint_t;
 
@@ -154,7 +156,9 @@ struct policy_provider_t {
     const char *(*fingerprint)(void *instance, apr_pool_t *p);
 
     /* Makes a challenge; APR_ENOTIMPL: not this provider's business (the chain asks the next).
-     * APR_SUCCESS; APR_ENOSPC: cap reached (out->retry_after); other: out says why. */
+     * APR_SUCCESS; APR_ENOSPC: cap reached (out->retry_after; reason "caller-full": the caller's
+     * own); APR_EINVAL: params are no good, out is a refusal whose detail is for the caller; other:
+     * out says why. */
     apr_status_t (*generate_challenge)(void *instance, const policy_mint_t *mint,
                                        policy_challenge_t **pchallenge, outcome_t *out,
                                        const log_sink_t *log, apr_pool_t *p);

@@ -4,8 +4,10 @@
  *
  * The store knows a challenge only as HMAC-SHA-256(secret, service, challenge), so its contents let
  * nobody enroll. Holding and spending a challenge is the store's atomic claim and commit; what is
- * decided here is which challenge a request shows, and whether it was made for this template.
+ * decided here is which challenge a request shows, and whether it was made for this request
+ * (policy_bound.h) and template.
  */
+#include "policy_bound.h"
 #include "policy_provider.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
@@ -129,6 +131,73 @@ static apr_status_t issue(challenge_policy_t *self, store_challenge_t *ch, const
     return rv;
 }
 
+/* Refuses params; APR_EINVAL. */
+static apr_status_t bad_params(outcome_t *out, apr_pool_t *p, const char *error)
+{
+    outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "params",
+                   "The parameters of the challenge are not valid.", p, "%s", error);
+    return APR_EINVAL;
+}
+
+/* Binds a new challenge to what params say, within the service's limits. */
+static apr_status_t bind_params(const challenge_policy_t *self, store_challenge_t *ch,
+                                const char *params, outcome_t *out, const log_sink_t *log,
+                                apr_pool_t *p)
+{
+    const policy_config_t *cfg = self->cfg;
+    policy_bound_t *bound;
+    const char *error;
+
+    if (!params || !*params)
+        return APR_SUCCESS;
+    if (params[strspn(params, " \t\r\n")] != '{') {
+        log_to(log, LOG_SINK_DEBUG, SCEPTAG(0211),
+               "service '%s': params of a challenge are not a JSON object and bind nothing",
+               cfg->service);
+        return APR_SUCCESS;
+    }
+    error = policy_bound_parse(&bound, params, strlen(params), p);
+    if (!error && *bound->template_name && *ch->template_name &&
+        strcmp(bound->template_name, ch->template_name) != 0)
+        error = apr_psprintf(p, "template: %s is not %s, which the request asks for",
+                             bound->template_name, ch->template_name);
+    if (!error && cfg->lifetime > 0 && bound->lifetime > cfg->lifetime)
+        error = apr_psprintf(p, "lifetime: more than the %d seconds of the service",
+                             (int)apr_time_sec(cfg->lifetime));
+    if (!error && cfg->uses > 0 && bound->uses > cfg->uses)
+        error = apr_psprintf(p, "uses: more than the %d of the service", cfg->uses);
+    if (error)
+        return bad_params(out, p, error);
+    ch->bound = bound->json;
+    if (*bound->template_name)
+        ch->template_name = bound->template_name;
+    if (bound->lifetime > 0)
+        ch->lifetime = bound->lifetime;
+    if (bound->uses > 0)
+        ch->uses = bound->uses;
+    return APR_SUCCESS;
+}
+
+/* Sets out for a challenge that the store did not take. */
+static apr_status_t not_issued(const policy_config_t *cfg, store_result_e result, int outstanding,
+                               apr_interval_time_t wait, outcome_t *out, apr_pool_t *p)
+{
+    if (result == STORE_FULL) {
+        outcome_unavailable(out, "challenges-full", wait, p,
+                            "%d challenges are outstanding, of at most %d", outstanding, cfg->max);
+        return APR_ENOSPC;
+    }
+    if (result == STORE_CALLERFULL) {
+        outcome_unavailable(out, "caller-full", wait, p,
+                            "%d challenges of the caller are outstanding, the most for one",
+                            cfg->max_per_caller);
+        return APR_ENOSPC;
+    }
+    outcome_unavailable(out, "store", 0, p, "unexpected answer of the store: %s",
+                        store_result_name(result));
+    return APR_EGENERAL;
+}
+
 static apr_status_t challenge_generate(void *instance, const policy_mint_t *mint,
                                        policy_challenge_t **pchallenge, outcome_t *out,
                                        const log_sink_t *log, apr_pool_t *p)
@@ -146,8 +215,12 @@ static apr_status_t challenge_generate(void *instance, const policy_mint_t *mint
     ch.uses = cfg->uses;
     ch.attempts = cfg->attempts;
     ch.caller = apr_pstrndup(p, mint->caller, STORE_TEXT_MAX);
+    ch.caller_max = cfg->max_per_caller;
     ch.template_name = mint->template_name ? mint->template_name : "";
     ch.bound = "";
+    rv = bind_params(self, &ch, mint->params, out, log, p);
+    if (rv != APR_SUCCESS)
+        return rv;
     rv = issue(self, &ch, &text, &result, &outstanding, &wait, p);
     if (rv != APR_SUCCESS) {
         log_to(log, LOG_SINK_ERR, SCEPTAG(0210), "service '%s': cannot issue a challenge: %s",
@@ -156,21 +229,13 @@ static apr_status_t challenge_generate(void *instance, const policy_mint_t *mint
                             store_error(p));
         return rv;
     }
-    if (result == STORE_FULL) {
-        outcome_unavailable(out, "challenges-full", wait, p,
-                            "%d challenges are outstanding, of at most %d", outstanding, cfg->max);
-        return APR_ENOSPC;
-    }
-    if (result != STORE_OK) {
-        outcome_unavailable(out, "store", 0, p, "unexpected answer of the store: %s",
-                            store_result_name(result));
-        return APR_EGENERAL;
-    }
+    if (result != STORE_OK)
+        return not_issued(cfg, result, outstanding, wait, out, p);
     *pchallenge = apr_pcalloc(p, sizeof(**pchallenge));
     (*pchallenge)->text = text;
     (*pchallenge)->id = apr_pstrndup(p, ch.id, SHORT_ID);
-    (*pchallenge)->lifetime = cfg->lifetime;
-    (*pchallenge)->uses = cfg->uses;
+    (*pchallenge)->lifetime = ch.lifetime == FOREVER ? 0 : ch.lifetime;
+    (*pchallenge)->uses = ch.uses;
     (*pchallenge)->outstanding = outstanding;
     outcome_success(out);
     return APR_SUCCESS;
@@ -197,11 +262,31 @@ static apr_status_t challenge_reserve(void *instance, const policy_request_t *re
     return APR_SUCCESS;
 }
 
+/* Holds the request against what the challenge was made for; a record that cannot be read is no
+ * yes. */
+static apr_status_t check_bound(const policy_tx_t *tx, outcome_t *out, apr_pool_t *p)
+{
+    const store_challenge_t *ch = &tx->store_tx.challenge;
+    policy_bound_t *bound;
+    const char *error;
+
+    if (!*ch->bound)
+        return APR_SUCCESS;
+    error = policy_bound_parse(&bound, ch->bound, strlen(ch->bound), p);
+    if (error) {
+        outcome_unavailable(out, "store", STORE_RETRY, p,
+                            "what the challenge is bound to cannot be read: %s", error);
+        return APR_EGENERAL;
+    }
+    return policy_bound_check(bound, tx->request->csr, tx->request->template_name, out, p);
+}
+
 static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
                                      const log_sink_t *log, apr_pool_t *p)
 {
     const challenge_policy_t *self = instance;
     const store_tx_t *held = &tx->store_tx;
+    apr_status_t rv;
     const char *id;
     int i, ours = 0;
 
@@ -219,6 +304,9 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outc
                                 "the transaction holds another challenge");
         return APR_EACCES;
     }
+    rv = check_bound(tx, out, p);
+    if (rv != APR_SUCCESS)
+        return rv;
     if (*held->challenge.template_name &&
         strcmp(held->challenge.template_name, tx->request->template_name) != 0) {
         policy_refuse_challenge(out, "challenge-template", p,

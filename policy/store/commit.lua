@@ -26,7 +26,10 @@ if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
     local used = redis.call('HINCRBY', ckey, 'used', 1)
     local uses = tonumber(redis.call('HGET', ckey, 'uses'))
     redis.call('ZREM', P .. 'hold:' .. ch, id)
-    if uses > 0 and used >= uses then redis.call('ZREM', KEYS[1], ch) end
+    if uses > 0 and used >= uses then
+        redis.call('ZREM', KEYS[1], ch)
+        redis.call('ZREM', P .. 'own:' .. (redis.call('HGET', ckey, 'caller') or ''), ch)
+    end
     keep(ckey, life)
 end
 return {'OK'}

@@ -26,7 +26,10 @@ if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
     if ARGV[4] == '1' then
         local bad = redis.call('HINCRBY', ckey, 'bad', 1)
         local attempts = tonumber(redis.call('HGET', ckey, 'attempts'))
-        if attempts > 0 and bad >= attempts then redis.call('ZREM', KEYS[1], ch) end
+        if attempts > 0 and bad >= attempts then
+            redis.call('ZREM', KEYS[1], ch)
+            redis.call('ZREM', P .. 'own:' .. (redis.call('HGET', ckey, 'caller') or ''), ch)
+        end
         keep(ckey, life)
     end
 end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- issue: prefix, id, lifetime, uses, attempts, caller, template, bound, cap
+-- issue: prefix, id, lifetime, uses, attempts, caller, template, bound, cap,
+--        the caller's cap
 -- gives result, wait, issued, expires, outstanding
 local P = ARGV[1]
 local t = redis.call('TIME')
@@ -27,6 +28,18 @@ if cap > 0 and open() >= cap then
     local first = redis.call('ZRANGEBYSCORE', idx, '(' .. n(now), '+inf', 'WITHSCORES',
                              'LIMIT', 0, 1)
     return {'FULL', n(math.max(1, tonumber(first[2]) - now)), '0', '0', open()}
+end
+local own, own_cap = P .. 'own:' .. ARGV[6], tonumber(ARGV[10])
+if own_cap > 0 then
+    dead = redis.call('ZRANGEBYSCORE', own, '-inf', n(now), 'LIMIT', 0, 1000)
+    if #dead > 0 then redis.call('ZREM', own, unpack(dead)) end
+    if redis.call('ZCOUNT', own, '(' .. n(now), '+inf') >= own_cap then
+        local first = redis.call('ZRANGEBYSCORE', own, '(' .. n(now), '+inf', 'WITHSCORES',
+                                 'LIMIT', 0, 1)
+        return {'CALLERFULL', n(math.max(1, tonumber(first[2]) - now)), '0', '0', open()}
+    end
+    redis.call('ZADD', own, n(now + life), ARGV[2])
+    if redis.call('PTTL', own) < life then redis.call('PEXPIRE', own, n(life)) end
 end
 redis.call('HSET', key, 'issued', n(now), 'expires', n(now + life), 'lifetime', ARGV[3],
            'uses', ARGV[4], 'attempts', ARGV[5], 'caller', ARGV[6], 'template', ARGV[7],

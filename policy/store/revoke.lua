@@ -9,4 +9,5 @@ local expires = redis.call('HGET', key, 'expires')
 if not expires then return {'NOCHALLENGE'} end
 redis.call('HSET', key, 'expires', n(math.min(now, tonumber(expires))))
 redis.call('ZREM', KEYS[1], ARGV[2])
+redis.call('ZREM', P .. 'own:' .. (redis.call('HGET', key, 'caller') or ''), ARGV[2])
 return {'OK'}

@@ -26,7 +26,7 @@ const char *store_result_name(store_result_e result)
         "ok",           "claimed", "issued",  "pending",  "busy",
         "no-challenge", "used",    "expired", "mismatch", "transaction-conflict",
         "full",         "exists",  "fenced",  "refused",  "not-found",
-        "held",         "limited", "conflict"};
+        "held",         "limited", "conflict", "caller-full"};
 
     if ((unsigned)result >= sizeof(names) / sizeof(names[0]))
         return "unknown";
@@ -210,7 +210,7 @@ apr_status_t store_issue(store_t *store, const char *service, store_challenge_t 
     if (!store->provider->issue)
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(challenge->id, STORE_ID_LEN) || challenge->lifetime <= 0 ||
-        challenge->uses < 0 || challenge->attempts < 0 || cap < 0 ||
+        challenge->uses < 0 || challenge->attempts < 0 || cap < 0 || challenge->caller_max < 0 ||
         !is_text(challenge->caller, STORE_TEXT_MAX) ||
         !is_text(challenge->template_name, STORE_TEXT_MAX) ||
         !is_text(challenge->bound, STORE_LONG_TEXT_MAX))

@@ -65,7 +65,8 @@ typedef enum {
     STORE_NOTFOUND,    /* poll, find, find_certificate, decide: unknown */
     STORE_HELD,        /* claim: the challenge's last use is held by a waiting transaction */
     STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
-    STORE_CONFLICT     /* decide: the transaction does not wait, or was decided otherwise */
+    STORE_CONFLICT,    /* decide: the transaction does not wait, or was decided otherwise */
+    STORE_CALLERFULL   /* issue: the caller's own cap is reached; wait as for FULL */
 } store_result_e;
 
 /* "claimed" ...: for logs.  Never NULL. */
@@ -90,6 +91,7 @@ typedef struct store_challenge_t {
     int uses;                     /* >= 1; 0: unlimited */
     int attempts;                 /* refusals until it is burned, >= 1; 0: unlimited */
     const char *caller;           /* who asked for it; "" unknown */
+    int caller_max;               /* issue: outstanding ones of this caller at most; 0: no cap */
     const char *template_name;    /* "" any */
     const char *bound;            /* JSON of what the CSR must be; "" nothing */
     apr_time_t issued, expires;   /* out: by the store's clock */
@@ -196,8 +198,10 @@ struct store_provider_t {
     /* Sets up this child's pool of connections, opens none.  Torn down with pchild. */
     apr_status_t (*child_init)(store_t *store, apr_pool_t *pchild);
 
-    /* OK (issued, expires set), FULL (*wait set), EXISTS.  cap 0: none.  *outstanding: unexpired,
-     * unused ones after the call.  Also removes a bounded number of expired records. */
+    /* OK (issued, expires set), FULL or CALLERFULL (*wait set), EXISTS.  cap 0: none.
+     * *outstanding: unexpired, unused ones after the call.  For the caller's cap those count that
+     * were issued with a caller_max, while they would count for the service's.  Also removes a
+     * bounded number of expired records. */
     apr_status_t (*issue)(store_t *store, const char *service, store_challenge_t *challenge,
                           int cap, store_result_e *result, int *outstanding,
                           apr_interval_time_t *wait, apr_pool_t *p);

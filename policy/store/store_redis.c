@@ -35,13 +35,15 @@ static apr_status_t redis_issue(store_t *store, const char *service, store_chall
     redis_add_text(&args, ch->template_name);
     redis_add_text(&args, ch->bound);
     redis_add_number(&args, cap, p);
+    redis_add_number(&args, ch->caller_max, p);
     rv = redis_run(self, REDIS_SCRIPT_ISSUE, service, &args, 5, &reply, p);
     if (rv != APR_SUCCESS)
         return rv;
     if (!reply_result(reply->element[0], result) || !reply_time(reply->element[1], wait) ||
         !reply_time(reply->element[2], &ch->issued) ||
         !reply_time(reply->element[3], &ch->expires) || !reply_number(reply->element[4], &number) ||
-        (*result != STORE_OK && *result != STORE_FULL && *result != STORE_EXISTS))
+        (*result != STORE_OK && *result != STORE_FULL && *result != STORE_CALLERFULL &&
+         *result != STORE_EXISTS))
         return redis_bad_reply(self, p);
     *outstanding = (int)number;
     return APR_SUCCESS;

@@ -67,7 +67,8 @@ int reply_result(const redisReply *reply, store_result_e *result)
                  {"NOTFOUND", STORE_NOTFOUND},
                  {"HELD", STORE_HELD},
                  {"LIMITED", STORE_LIMITED},
-                 {"CONFLICT", STORE_CONFLICT}};
+                 {"CONFLICT", STORE_CONFLICT},
+                 {"CALLERFULL", STORE_CALLERFULL}};
     const char *text = reply_text(reply);
     size_t i;
 

@@ -73,9 +73,26 @@ static void insert_challenge(sqlite_call_t *c, store_challenge_t *ch)
     ch->issued = sqlite_from_ms(c->now);
     ch->expires = sqlite_from_ms(expires);
     db_query(c->db, SQL_CHALLENGE_DROP, "tt", c->service, ch->id);
-    db_query(c->db, SQL_CHALLENGE_INSERT, "ttiiiiiittt", c->service, ch->id, c->now, expires,
+    db_query(c->db, SQL_CHALLENGE_INSERT, "ttiiiiiittti", c->service, ch->id, c->now, expires,
              expires + TOMBSTONE_MS, sqlite_to_ms(ch->lifetime), (apr_int64_t)ch->uses,
-             (apr_int64_t)ch->attempts, ch->caller, ch->template_name, ch->bound);
+             (apr_int64_t)ch->attempts, ch->caller, ch->template_name, ch->bound,
+             (apr_int64_t)(ch->caller_max > 0));
+}
+
+/* Whether the caller's own cap is reached; *wait is set then. */
+static int caller_is_full(sqlite_call_t *c, const store_challenge_t *ch, apr_interval_time_t *wait)
+{
+    int full = 0;
+
+    if (ch->caller_max > 0 && db_query(c->db, SQL_CHALLENGE_CALLER, "ttii", c->service, ch->caller,
+                                       c->now, (apr_int64_t)ch->caller_max) == 1) {
+        full = db_integer(c->db, SQL_CHALLENGE_CALLER, 0) >= ch->caller_max;
+        if (full)
+            *wait = sqlite_from_ms(
+                sqlite_later(1, db_integer(c->db, SQL_CHALLENGE_CALLER, 1) - c->now));
+        db_reset(c->db, SQL_CHALLENGE_CALLER);
+    }
+    return full;
 }
 
 static apr_status_t sqlite_issue(store_t *store, const char *service, store_challenge_t *ch,
@@ -108,6 +125,8 @@ static apr_status_t sqlite_issue(store_t *store, const char *service, store_chal
             db_reset(c.db, SQL_CHALLENGE_NEXT);
         }
     }
+    else if (caller_is_full(&c, ch, wait))
+        *result = STORE_CALLERFULL;
     else
         insert_challenge(&c, ch);
     *outstanding = (int)count_open(&c);

@@ -56,7 +56,12 @@ static const char *const schema_steps[] = {
     " ends INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX counter_name ON counter(service, name);"
     "CREATE INDEX counter_ends ON counter(service, ends);"
-    "PRAGMA user_version=2;"};
+    "PRAGMA user_version=2;",
+    /* 3: the cap of a caller's challenges */
+    "ALTER TABLE challenge ADD COLUMN capped INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX challenge_caller ON challenge(service, caller, expires)"
+    " WHERE open=1 AND capped=1;"
+    "PRAGMA user_version=3;"};
 
 #define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 

@@ -18,8 +18,8 @@ SQL(CHALLENGE_GET,
     " FROM challenge WHERE service=?1 AND id=?2 AND keep>?3")
 SQL(CHALLENGE_INSERT,
     "INSERT INTO challenge(service, id, issued, expires, keep, lifetime, uses, used,"
-    " attempts, bad, caller, template, bound, open)"
-    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, ?9, ?10, ?11, 1)")
+    " attempts, bad, caller, template, bound, capped, open)"
+    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, ?9, ?10, ?11, ?12, 1)")
 SQL(CHALLENGE_DROP, "DELETE FROM challenge WHERE service=?1 AND id=?2")
 SQL(CHALLENGE_USE,
     "UPDATE challenge SET used=used+1, keep=max(keep, ?3),"
@@ -35,6 +35,10 @@ SQL(CHALLENGE_CLOSE,
     " (SELECT rowid FROM challenge WHERE service=?1 AND open=1 AND expires<=?2 LIMIT ?3)")
 SQL(CHALLENGE_COUNT, "SELECT open FROM open_count WHERE service=?1")
 SQL(CHALLENGE_NEXT, "SELECT min(expires) FROM challenge WHERE service=?1 AND open=1")
+SQL(CHALLENGE_CALLER,
+    "SELECT count(*), min(expires) FROM (SELECT expires FROM challenge INDEXED BY challenge_caller"
+    " WHERE service=?1 AND caller=?2 AND open=1 AND capped=1 AND expires>?3 ORDER BY expires"
+    " LIMIT ?4)")
 SQL(CHALLENGE_SWEEP,
     "DELETE FROM challenge WHERE rowid IN"
     " (SELECT rowid FROM challenge WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")

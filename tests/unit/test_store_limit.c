@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conformance suite of stores, fourth part: counters of failed challenges.  Each test runs once
- * per kind of store.
+ * The conformance suite of stores, fourth part: counters of failed challenges, caps of callers.
+ * Each test runs once per kind of store.
  */
 #include "store_calls.h"
 #include <apr_strings.h>
@@ -186,6 +186,67 @@ START_TEST(wrong_limits)
 }
 END_TEST
 
+/* Issues challenge n for a caller who may have max. */
+static store_result_e issue_for(const char *caller, int n, apr_interval_time_t life, int max)
+{
+    store_challenge_t ch = calls_challenge(n, life, 1, 1);
+    store_result_e result;
+
+    ch.caller = caller;
+    ch.caller_max = max;
+    ck_assert_msg(store_issue(calls.store, calls.service, &ch, 0, &result, &calls.outstanding,
+                              &calls.free_in, calls.p) == APR_SUCCESS,
+                  "%s", store_error(calls.p));
+    return result;
+}
+
+START_TEST(callers_have_a_cap)
+{
+    OPEN();
+    ck_assert_int_eq(issue_for("a", 1, LIFE, 2), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 2, MS(150), 2), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 3, LIFE, 2), STORE_CALLERFULL);
+    ck_assert(calls.free_in > 0 && calls.free_in <= MS(150));
+    ck_assert_int_eq(calls.outstanding, 2);
+    ck_assert_int_eq(issue_for("a", 1, LIFE, 2), STORE_OK); /* the same call again */
+    ck_assert_int_eq(issue_for("b", 4, LIFE, 2), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 5, LIFE, 0), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 3, LIFE, 3), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 6, LIFE, 3), STORE_CALLERFULL);
+    apr_sleep(MS(180));
+    ck_assert_int_eq(issue_for("a", 6, LIFE, 3), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 7, LIFE, 3), STORE_CALLERFULL);
+    ck_assert(calls.free_in > MS(500000) && calls.free_in <= LIFE);
+    ck_assert_int_eq(calls_claim(1, 1, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(issue_for("a", 7, LIFE, 3), STORE_CALLERFULL);
+    ck_assert_int_eq(calls_commit(1, 1), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 7, LIFE, 3), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 8, LIFE, 3), STORE_CALLERFULL);
+    ck_assert_int_eq(calls_revoke(7), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 8, LIFE, 3), STORE_OK);
+    ck_assert_int_eq(calls_claim(3, 3, 2, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_fail(3, 1, STORE_BLAME_NOBODY), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 9, LIFE, 3), STORE_CALLERFULL);
+    ck_assert_int_eq(calls_claim(3, 3, 3, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_fail(3, 2, STORE_BLAME_DEVICE), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 9, LIFE, 3), STORE_OK);
+    ck_assert_int_eq(issue_for("", 10, LIFE, 1), STORE_OK);
+    ck_assert_int_eq(issue_for("", 11, LIFE, 1), STORE_CALLERFULL);
+}
+END_TEST
+
+START_TEST(a_denied_challenge_leaves_the_cap)
+{
+    OPEN();
+    ck_assert_int_eq(issue_for("a", 1, LIFE, 1), STORE_OK);
+    ck_assert_int_eq(calls_claim(1, 1, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_pend(1, 1, MS(1)), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 2, LIFE, 1), STORE_CALLERFULL);
+    ck_assert_int_eq(calls_decide(1, 0, KEEP), STORE_OK);
+    ck_assert_int_eq(issue_for("a", 2, LIFE, 1), STORE_OK);
+}
+END_TEST
+
 Suite *test_store_limit_suite(void)
 {
     Suite *suite = suite_create("test_store_limit");
@@ -201,6 +262,8 @@ Suite *test_store_limit_suite(void)
     tcase_add_loop_test(all, two_limits, 0, KIND_COUNT);
     tcase_add_loop_test(all, counters_are_swept, 0, KIND_COUNT);
     tcase_add_loop_test(all, wrong_limits, 0, KIND_COUNT);
+    tcase_add_loop_test(all, callers_have_a_cap, 0, KIND_COUNT);
+    tcase_add_loop_test(all, a_denied_challenge_leaves_the_cap, 0, KIND_COUNT);
     suite_add_tcase(suite, all);
     return suite;
 }
