@@ -366,7 +366,7 @@ def test_many_at_once(factory, keys, mpm, pipe):
     server = factory.httpd(mpm=mpm, server=conf.Lines("ScepFailureLimit 0", *lines)).start()
     count, threads = 240, 6
     txids, lock = [], threading.Lock()
-    san = scep.san_extension(["host-%03d.a-rather-long-name.example" % n for n in range(40)])
+    san = scep.san_extension(["host-%03d.%s.example" % (n, ".".join(["a-rather-long-name"] * 6)) for n in range(40)])
 
     def worker(number):
         client = server.client(keep_alive=False)

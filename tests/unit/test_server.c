@@ -555,6 +555,53 @@ START_TEST(delivers_nothing_that_policy_forbids)
 }
 END_TEST
 
+/* Which steps of the trace were taken, as bits of scep_step_e. */
+static unsigned steps_of(const scep_trace_t *trace)
+{
+    unsigned steps = 0;
+    int i;
+
+    for (i = 0; i < SCEP_STEPS; i++)
+        steps |= trace->steps[i] >= 0 ? 1u << i : 0;
+    return steps;
+}
+
+START_TEST(traces_an_enrollment)
+{
+    crypt_buf_t message = server_fixture_request(server_fixture_challenge());
+    const unsigned all = (1u << SCEP_STEPS) - 1, ca = 1u << SCEP_STEP_CA;
+    scep_response_t *response;
+
+    world.ctx.timed = 1;
+    world.verify = APR_EACCES;
+    world.verify_result = OUTCOME_REFUSED;
+    response = server_fixture_post(&message);
+    ck_assert_int_eq(response->trace.verdict, SCEP_VERDICT_REFUSED);
+    ck_assert_uint_eq(steps_of(&response->trace), all & ~ca);
+    world.verify = APR_EGENERAL;
+    world.verify_result = OUTCOME_UNAVAILABLE;
+    ck_assert_int_eq(server_fixture_post(&message)->trace.verdict, SCEP_VERDICT_UNKNOWN);
+    world.verify = APR_SUCCESS;
+    response = server_fixture_post(&message);
+    ck_assert_int_eq(response->trace.verdict, SCEP_VERDICT_ALLOWED);
+    ck_assert_int_eq(response->trace.notified, 1);
+    ck_assert_uint_eq(steps_of(&response->trace), all);
+    ck_assert_str_eq(response->trace.csr->subject_text, "CN=device");
+    ck_assert_uint_gt(response->trace.certificate.len, 0);
+    /* the same again asks neither policy nor CA; nothing is measured unless it is asked for */
+    world.ctx.timed = 0;
+    response = server_fixture_post(&message);
+    ck_assert_int_eq(response->trace.verdict, SCEP_VERDICT_NONE);
+    ck_assert_uint_eq(steps_of(&response->trace), 0);
+    ck_assert_uint_gt(response->trace.certificate.len, 0);
+    message.len /= 2;
+    response = server_fixture_post(&message);
+    ck_assert_int_eq(response->trace.verdict, SCEP_VERDICT_NONE);
+    ck_assert_ptr_null(response->trace.csr);
+    ck_assert_uint_eq(response->trace.certificate.len, 0);
+}
+END_TEST
+
 Suite *test_server_suite(void);
 
 Suite *test_server_suite(void)
@@ -588,6 +635,7 @@ Suite *test_server_suite(void)
     tcase_add_test(tcase, follows_policy);
     tcase_add_test(tcase, burns_the_challenge);
     tcase_add_test(tcase, delivers_nothing_that_policy_forbids);
+    tcase_add_test(tcase, traces_an_enrollment);
     suite_add_tcase(suite, tcase);
     return suite;
 }
