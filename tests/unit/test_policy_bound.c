@@ -88,6 +88,8 @@ static const case_t cases[] = {
      "expected dns:a.example, found dns:b.example"},
     {"{'san':{'dns':['a.example']}}", "CN=a", {"subjectAltName=DNS:a.example,DNS:b.example"},
      "bound-san", "dns:b.example"},
+    {"{'san':{'dns':['a.example']}}", "CN=a", {"subjectAltName=DNS:a.example,DNS:a.exam"},
+     "bound-san", "dns:a.exam"},
     {"{'san':{'dns':['a.example']}}", "CN=a", {"subjectAltName=DNS:a.example,DNS:A.EXAMPLE"}, NULL,
      NULL},
     {"{'san':{'dns':['a.example','b.example']}}", "",
@@ -241,6 +243,7 @@ static void add_entry(X509_NAME *name, char *item)
                  {"nul!", V_ASN1_UTF8STRING}};
     int joins = *item == '+', type = V_ASN1_UTF8STRING, len;
     char *value = strchr(item, '='), *bytes, *c;
+    ASN1_OBJECT *object;
     unsigned i;
 
     *value++ = '\0';
@@ -260,9 +263,11 @@ static void add_entry(X509_NAME *name, char *item)
         bytes = value;
         len *= 2;
     }
-    ck_assert_int_eq(X509_NAME_add_entry_by_OBJ(name, OBJ_txt2obj(item + joins, 0), type,
-                                                (unsigned char *)bytes, len, -1, joins ? -1 : 0),
+    object = OBJ_txt2obj(item + joins, 0);
+    ck_assert_int_eq(X509_NAME_add_entry_by_OBJ(name, object, type, (unsigned char *)bytes, len, -1,
+                                                joins ? -1 : 0),
                      1);
+    ASN1_OBJECT_free(object);
 }
 
 /* A CSR. */
