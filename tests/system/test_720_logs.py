@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+import urllib.parse
 
 import pytest
 
@@ -192,13 +193,39 @@ def test_refused_by_the_template(server, keys):
         headers=[("Accept", "application/json")]).body).get("challenge")
     client = server.client()
     spec = client.spec(key=keys[1], challenge=challenge)
-    reply = client.transact(spec)
-    if reply.status == scep.SUCCESS:
-        pytest.skip("the challenge is good for any template")
+    assert client.transact(spec).status == scep.FAILURE
     audit, texts = everywhere(server, spec.txid)
     assert audit["reason"] == "challenge-template"
     assert "Validation Phase 1 finished with status True." in texts
     assert "Validation Phase 2 finished with status False." in texts
+
+
+def bound_challenge(server, **bound):
+    response = server.admin(query="?operation=NDESGenerateChallenge&params=" + urllib.parse.quote(json.dumps(bound)),
+                            headers=[("Accept", "application/json")])
+    assert response.status == 200, response.body
+    return json.loads(response.body)["challenge"]
+
+
+@pytest.mark.parametrize("bound,phase,reason", [
+    (dict(subject="CN=expected"), 3, "bound-subject"), (dict(san=dict(dns=["expected.example"])), 3, "bound-san"),
+    (dict(template="DeviceSignature"), 2, "challenge-template")], ids=["subject", "san", "template"])
+def test_refused_by_what_the_challenge_is_for(server, keys, bound, phase, reason):
+    client = server.client()
+    spec = client.spec(key=keys[1], subject="CN=found",
+                       challenge=bound_challenge(server, device="laptop-17", user="anna", **bound))
+    assert client.transact(spec).status == scep.FAILURE
+    audit, texts = everywhere(server, spec.txid)
+    assert audit["reason"].replace("bound-template", "challenge-template") == reason
+    assert (audit["device"], audit["user"], audit["challengeCaller"]) == ("laptop-17", "anna", conf.ADMIN)
+    for number in range(1, phase):
+        assert "Validation Phase %d finished with status True." % number in texts
+    assert "Validation Phase %d started for device laptop-17 and user anna." % phase in texts
+    assert "Validation Phase %d finished with status False." % phase in texts
+    if reason != "challenge-template":
+        error = [text for _, kind, text in server.logs.policy(spec.txid) if kind == 3 and reason in text][0]
+        assert "expected" in error and "found" in error
+        assert "expected" in audit["detail"] and "found" in audit["detail"]
 
 
 def test_refused_before_the_policy(server, keys):
