@@ -5,7 +5,8 @@
 
 # Debian's names; the same on 12 and 13.
 PACKAGES_BUILD="autoconf automake libtool pkgconf make gcc libc6-dev apache2-bin apache2-dev
-    libapr1-dev libaprutil1-dev libssl-dev libhiredis-dev libsqlite3-dev libjansson-dev"
+    libapr1-dev libaprutil1-dev libssl-dev libhiredis-dev libsqlite3-dev libjansson-dev
+    libcurl4-openssl-dev"
 PACKAGES_RUN="$PACKAGES_BUILD apache2-utils openssl curl procps util-linux strongswan-pki
     libstrongswan-standard-plugins libstrongswan-extra-plugins"
 PACKAGES_TEST="$PACKAGES_RUN check clang llvm libclang-rt-dev lcov valgrind redis-server haproxy

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A call over HTTP: which URL, which connection, and what came back; see http_client.h. */
+#include "http_client_state.h"
+#include <apr_strings.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define FAILURES_MAX 3
+#define HEADERS_MAX (64 * 1024)
+#define ERROR_MAX 300
+#define RETRY_AFTER_MAX 3600
+
+/* One try. */
+typedef struct try_t {
+    const http_client_t *client;
+    http_answer_t *answer;
+    apr_pool_t *p;
+    char *body;
+    apr_size_t len, size, headers;
+    int too_large;
+    int sent; /* whether anything of the request may have reached the peer */
+} try_t;
+
+/* A clock that nobody sets. */
+static apr_time_t monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+/* libcurl's callback: appends to the body; less than n ends the transfer. */
+static size_t take_body(char *data, size_t one, size_t n, void *baton)
+{
+    try_t *try = baton;
+    char *grown;
+
+    (void)one;
+    if (n > try->client->options.body_max - try->len) {
+        try->too_large = 1;
+        return 0;
+    }
+    if (try->len + n >= try->size) {
+        try->size = 2 * (try->len + n) + 1024;
+        grown = apr_palloc(try->p, try->size);
+        if (try->len)
+            memcpy(grown, try->body, try->len);
+        try->body = grown;
+    }
+    memcpy(try->body + try->len, data, n);
+    try->len += n;
+    return n;
+}
+
+/* libcurl's callback: bounds the headers. */
+static size_t take_header(char *data, size_t one, size_t n, void *baton)
+{
+    try_t *try = baton;
+
+    (void)data;
+    (void)one;
+    try->headers += n;
+    if (try->headers > HEADERS_MAX) {
+        try->too_large = 1;
+        return 0;
+    }
+    return n;
+}
+
+/* Closes a handle, its connection with it; NULL is allowed.  The mutex must be held. */
+static void close_handle(http_handle_t *handle)
+{
+    if (!handle)
+        return;
+    curl_easy_cleanup(handle->curl);
+    http_files_drop(handle->credentials);
+    free(handle);
+}
+
+/* Gives libcurl a file's content; 0 when it does not take it. */
+static int set_blob(CURL *curl, CURLoption option, const http_credentials_t *credentials, int file)
+{
+    struct curl_blob blob;
+
+    if (!credentials->data[file])
+        return 1;
+    blob.data = credentials->data[file];
+    blob.len = credentials->len[file];
+    blob.flags = CURL_BLOB_NOCOPY; /* the handle keeps the credentials */
+    return curl_easy_setopt(curl, option, &blob) == CURLE_OK;
+}
+
+/* Sets what every call of a handle has; 0 when libcurl does not take it. */
+static int set_up(CURL *curl, const http_options_t *options, const http_credentials_t *credentials)
+{
+    int bad = 0;
+
+#define SET(option, value) bad |= curl_easy_setopt(curl, option, value) != CURLE_OK
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_PROXY, options->proxy ? options->proxy : ""); /* "": not the environment's */
+    SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    SET(CURLOPT_USERAGENT, "mod_scep");
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    /* a CA file stands alone: libcurl would go on trusting its built-in directory */
+    if (credentials->data[0])
+        SET(CURLOPT_CAPATH, NULL);
+#undef SET
+    return !bad && set_blob(curl, CURLOPT_CAINFO_BLOB, credentials, 0) &&
+           set_blob(curl, CURLOPT_SSLCERT_BLOB, credentials, 1) &&
+           set_blob(curl, CURLOPT_SSLKEY_BLOB, credentials, 2);
+}
+
+/* An idle handle with today's credentials, or a new one; NULL: none can be made. */
+static http_handle_t *take_handle(http_client_t *client)
+{
+    http_handle_t *handle;
+    int good;
+
+    apr_thread_mutex_lock(client->mutex);
+    while ((handle = client->idle) != NULL) {
+        client->idle = handle->next;
+        if (handle->credentials == client->credentials)
+            break;
+        close_handle(handle);
+    }
+    if (!handle && (handle = calloc(1, sizeof(*handle))) != NULL) {
+        handle->credentials = client->credentials;
+        handle->credentials->users++;
+    }
+    apr_thread_mutex_unlock(client->mutex);
+    if (!handle || handle->curl)
+        return handle;
+    handle->curl = curl_easy_init();
+    good = handle->curl && set_up(handle->curl, &client->options, handle->credentials);
+    if (good)
+        return handle;
+    apr_thread_mutex_lock(client->mutex);
+    close_handle(handle);
+    apr_thread_mutex_unlock(client->mutex);
+    return NULL;
+}
+
+/* Keeps a handle for the next call, or closes it. */
+static void give_back(http_client_t *client, http_handle_t *handle, int keep)
+{
+    apr_thread_mutex_lock(client->mutex);
+    if (keep) {
+        handle->next = client->idle;
+        client->idle = handle;
+    }
+    else {
+        close_handle(handle);
+    }
+    apr_thread_mutex_unlock(client->mutex);
+}
+
+/* The request's headers; NULL when there is no memory. */
+static struct curl_slist *make_headers(const http_request_t *request, apr_pool_t *p)
+{
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:"), *longer = list;
+    const char *const *header;
+
+    if (list && request->content_type)
+        longer = curl_slist_append(
+            list, apr_pstrcat(p, "Content-Type: ", request->content_type, NULL));
+    for (header = request->headers; longer && header && *header; header++) {
+        list = longer;
+        longer = curl_slist_append(list, *header);
+    }
+    if (!longer)
+        curl_slist_free_all(list);
+    return longer;
+}
+
+/* Sets what is this call's; 0 when libcurl does not take it. */
+static int set_call(CURL *curl, const http_client_t *client, const http_base_t *base,
+                    const http_request_t *request, try_t *try, apr_interval_time_t left)
+{
+    long all = left < 1000 ? 1 : (long)(left / 1000); /* 0 would be for ever */
+    long connect = (long)(client->options.connect_timeout / 1000) + 1;
+    const char *url = apr_pstrcat(try->p, base->url, request->path ? request->path : "",
+                                  base->query, NULL);
+    int bad = 0;
+
+#define SET(option, value) bad |= curl_easy_setopt(curl, option, value) != CURLE_OK
+    SET(CURLOPT_URL, url);
+    SET(CURLOPT_UNIX_SOCKET_PATH, base->socket);
+    SET(CURLOPT_TIMEOUT_MS, all);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, connect < all ? connect : all);
+    SET(CURLOPT_WRITEDATA, try);
+    SET(CURLOPT_HEADERDATA, try);
+    /* on a kept connection that just died libcurl sends once more by itself */
+    SET(CURLOPT_FRESH_CONNECT, request->idempotent ? 0L : 1L);
+    if (request->body.data) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+        SET(CURLOPT_POSTFIELDS, (const char *)request->body.data);
+    }
+    else {
+        SET(CURLOPT_HTTPGET, 1L);
+    }
+#undef SET
+    return !bad;
+}
+
+/* Takes over what came. */
+static void take_answer(CURL *curl, try_t *try)
+{
+    http_answer_t *answer = try->answer;
+    char *type = NULL;
+    curl_off_t wait = 0;
+    long status = 0;
+
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait);
+    answer->status = (int)status;
+    answer->content_type = type ? http_printable(type, 100, try->p) : "";
+    if (wait > 0)
+        answer->retry_after = apr_time_from_sec(wait < RETRY_AFTER_MAX ? wait : RETRY_AFTER_MAX);
+    if (try->body)
+        try->body[try->len] = '\0';
+    answer->body.data = (const unsigned char *)(try->body ? try->body : "");
+    answer->body.len = try->len;
+}
+
+/* The status of a try that failed; sets the error's text. */
+static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *try)
+{
+    http_answer_t *answer = try->answer;
+    long bytes = 1;
+
+    if (curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &bytes) != CURLE_OK)
+        bytes = 1;
+    try->sent = bytes > 0;
+    answer->error = http_printable(*text ? text : curl_easy_strerror(code), ERROR_MAX, try->p);
+    if (try->too_large) {
+        answer->error = apr_psprintf(try->p, "the answer is larger than %" APR_SIZE_T_FMT " bytes",
+                                     try->client->options.body_max);
+        return APR_ENOSPC;
+    }
+    return code == CURLE_OPERATION_TIMEDOUT ? APR_TIMEUP : APR_ECONNREFUSED;
+}
+
+/* Tries one URL. */
+static apr_status_t try_once(http_client_t *client, const http_base_t *base,
+                             const http_request_t *request, try_t *try, apr_interval_time_t left)
+{
+    http_handle_t *handle = take_handle(client);
+    struct curl_slist *headers = make_headers(request, try->p);
+    char text[CURL_ERROR_SIZE] = "";
+    apr_status_t rv = APR_SUCCESS;
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+
+    try->answer->peer = base->peer;
+    if (!handle || !headers) {
+        try->answer->error = "libcurl cannot be set up";
+        rv = APR_EGENERAL;
+    }
+    else {
+        curl_easy_setopt(handle->curl, CURLOPT_ERRORBUFFER, text);
+        if (curl_easy_setopt(handle->curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
+            set_call(handle->curl, client, base, request, try, left))
+            code = curl_easy_perform(handle->curl);
+        if (code == CURLE_OK)
+            take_answer(handle->curl, try);
+        else
+            rv = failed(handle->curl, code, text, try);
+        curl_easy_setopt(handle->curl, CURLOPT_ERRORBUFFER, NULL);
+        curl_easy_setopt(handle->curl, CURLOPT_HTTPHEADER, NULL);
+    }
+    curl_slist_free_all(headers);
+    if (handle)
+        give_back(client, handle, rv == APR_SUCCESS);
+    return rv;
+}
+
+/*
+ * Number of the URL to try: the first from the preferred one on that is not in tried (a bit each)
+ * and does not rest; -1: none.  The caller tells by report() what became of it.
+ */
+static int choose(http_client_t *client, unsigned tried)
+{
+    apr_time_t now = monotonic();
+    http_breaker_t *breaker;
+    int i, n, found = -1;
+
+    apr_thread_mutex_lock(client->mutex);
+    for (i = 0; found < 0 && i < client->nbase; i++) {
+        n = (client->preferred + i) % client->nbase;
+        breaker = &client->breaker[n];
+        if (tried & (1u << n))
+            continue;
+        if (breaker->failures < FAILURES_MAX)
+            found = n;
+        else if (now >= breaker->rest_until && !breaker->probing) {
+            breaker->probing = 1;
+            found = n;
+        }
+    }
+    apr_thread_mutex_unlock(client->mutex);
+    return found;
+}
+
+/* Tells the breaker how a try ended. */
+static void report(http_client_t *client, int n, apr_status_t rv, int fair)
+{
+    http_breaker_t *breaker = &client->breaker[n];
+
+    apr_thread_mutex_lock(client->mutex);
+    if (rv == APR_SUCCESS || rv == APR_ENOSPC) {
+        breaker->failures = 0;
+        client->preferred = n;
+    }
+    else if (fair || breaker->probing) {
+        breaker->failures++;
+        breaker->rest_until = monotonic() + client->options.rest;
+    }
+    breaker->probing = 0;
+    apr_thread_mutex_unlock(client->mutex);
+}
+
+/* Tries URLs until one answers, time is over or another try could do harm. */
+static apr_status_t try_all(http_client_t *client, const http_request_t *request,
+                            http_answer_t *answer, apr_time_t end, apr_pool_t *p)
+{
+    apr_status_t rv = APR_ECONNREFUSED;
+    apr_interval_time_t left;
+    unsigned tried = 0;
+    int n, count, again = 1;
+    try_t try;
+
+    answer->error = "it failed too often and rests for some seconds";
+    for (count = 0; again; count++) {
+        left = end - monotonic();
+        if (left < 1000) {
+            if (count == 0)
+                answer->error = "no time is left";
+            return APR_TIMEUP;
+        }
+        n = choose(client, client->nbase == 1 ? 0 : tried);
+        if (n < 0)
+            return rv;
+        tried |= 1u << n;
+        memset(&try, 0, sizeof(try));
+        try.client = client;
+        try.answer = answer;
+        try.p = p;
+        rv = try_once(client, &client->base[n], request, &try, left);
+        /* a time limit that the caller had used up says nothing about the peer */
+        report(client, n, rv, rv != APR_TIMEUP || 2 * left >= client->options.timeout);
+        if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL)
+            return rv;
+        again = try.sent ? request->idempotent && count == 0 && rv != APR_TIMEUP
+                         : count + 1 < (client->nbase > 2 ? client->nbase : 2);
+    }
+    return rv;
+}
+
+/* Reads credential files that changed; says so when that is not possible. */
+static void refresh(http_client_t *client, const log_sink_t *log, apr_pool_t *p)
+{
+    http_credentials_t *fresh = NULL;
+    const char *error;
+    http_stamp_t stamp;
+    int changed;
+
+    apr_thread_mutex_lock(client->mutex);
+    http_files_stamp(&stamp, &client->files, &client->credentials->stamp);
+    changed = memcmp(&stamp, &client->credentials->stamp, sizeof(stamp)) != 0 &&
+              memcmp(&stamp, &client->rejected, sizeof(stamp)) != 0;
+    if (changed)
+        client->rejected = stamp; /* one thread reads it, the others go on */
+    apr_thread_mutex_unlock(client->mutex);
+    if (!changed)
+        return;
+    error = http_files_load(&fresh, &client->files, p);
+    if (error) {
+        log_to(log, LOG_SINK_WARN, SCEPTAG(0250),
+               "%s: its credential files changed, but the old ones stay in use until a restart: %s",
+               client->options.name, error);
+        return;
+    }
+    apr_thread_mutex_lock(client->mutex);
+    http_files_drop(client->credentials);
+    client->credentials = fresh;
+    apr_thread_mutex_unlock(client->mutex);
+    log_to(log, LOG_SINK_INFO, SCEPTAG(0251), "%s: its credential files changed and are used now",
+           client->options.name);
+}
+
+/* Lets a call in; 0 when there are too many. */
+static int enter(http_client_t *client)
+{
+    int in;
+
+    apr_thread_mutex_lock(client->mutex);
+    in = client->active < client->options.concurrency;
+    if (in)
+        client->active++;
+    apr_thread_mutex_unlock(client->mutex);
+    return in;
+}
+
+apr_status_t http_client_call(http_client_t *client, const http_request_t *request,
+                              http_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
+{
+    apr_interval_time_t limit = client->options.timeout;
+    apr_status_t rv;
+
+    memset(answer, 0, sizeof(*answer));
+    answer->content_type = "";
+    answer->body.data = (const unsigned char *)"";
+    answer->peer = client->base[0].peer;
+    if (!client->mutex || !client->credentials) {
+        answer->error = "it is not set up";
+        return APR_EGENERAL;
+    }
+    if (request->deadline && request->deadline - apr_time_now() < limit)
+        limit = request->deadline - apr_time_now();
+    if (!enter(client)) {
+        answer->error = apr_psprintf(p, "busy: %d calls are under way", client->options.concurrency);
+        return APR_EAGAIN;
+    }
+    refresh(client, log, p);
+    rv = try_all(client, request, answer, monotonic() + limit, p);
+    if (rv == APR_SUCCESS)
+        answer->error = NULL;
+    apr_thread_mutex_lock(client->mutex);
+    client->active--;
+    apr_thread_mutex_unlock(client->mutex);
+    return rv;
+}

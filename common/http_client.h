@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls to other services over HTTP: the only room that sees libcurl.
+ *
+ * One instance per configured peer, with the peer's URLs, credentials and limits.  What every call
+ * gets whether it asks or not: HTTPS with the peer's certificate and name verified (TLS 1.2 or
+ * later), no redirects, no proxy out of the environment, no signals, a limit of time and of size, a
+ * bulkhead (so that a slow peer cannot occupy all workers), and a circuit breaker per URL: after
+ * three transport failures in a row the URL rests, then one call probes it.
+ *
+ * The URLs are tried in order, starting with the one that answered last.  A call is tried again only
+ * when nothing of it was sent, or once when it is marked idempotent.  An answer is an answer,
+ * whatever its status: only transport failures lead to the next URL.
+ *
+ * Thread rule: made and prepared in the parent, child_init in each child; calls from any thread.
+ * Connections are made in the child, kept alive, and closed when the credentials change.
+ */
+#ifndef COMMON_HTTP_CLIENT_H
+#define COMMON_HTTP_CLIENT_H
+
+#include "crypt.h"
+#include "log.h"
+#include <apr_time.h>
+
+#define HTTP_URLS_MAX 4
+
+typedef struct http_client_t http_client_t;
+
+/* A peer; strings are kept, not copied. */
+typedef struct http_options_t {
+    const char *name;               /* for messages */
+    const char *url[HTTP_URLS_MAX]; /* https://..., http+unix://%2Fpath%2Fto%2Fsocket/...; NULL */
+    int plain_loopback;             /* http:// too, to 127.0.0.1, [::1] and localhost */
+    const char *ca_file;            /* PEM; NULL: the system's */
+    const char *certificate_file;   /* PEM, ours, with its chain; NULL: none */
+    const char *key_file;           /* PEM; NULL: in certificate_file */
+    const char *proxy;              /* http://host:port; NULL: none */
+    apr_interval_time_t connect_timeout;
+    apr_interval_time_t timeout;    /* of a whole call, all its tries included */
+    apr_interval_time_t rest;       /* how long the breaker keeps a URL out; 0: 5 s */
+    int concurrency;                /* calls at once per child; further ones fail at once */
+    apr_size_t body_max;            /* bytes of an answer's body */
+} http_options_t;
+
+typedef struct http_request_t {
+    const char *path;           /* appended to the URL's path; NULL: nothing */
+    const char *content_type;
+    crypt_buf_t body;           /* data NULL: GET, otherwise POST */
+    const char *const *headers; /* "Name: value" ..., ended by NULL; NULL: none */
+    int idempotent;             /* may arrive twice */
+    apr_time_t deadline;        /* apr_time_now()'s clock; 0: only the peer's time limit */
+} http_request_t;
+
+typedef struct http_answer_t {
+    int status;
+    const char *content_type;        /* "" when there is none */
+    apr_interval_time_t retry_after; /* 0: none; at most an hour */
+    crypt_buf_t body;                /* in the call's pool, a NUL follows it */
+    const char *peer;                /* scheme, host and port that answered; after a failure: failed */
+    const char *error;               /* with a failure: why, printable, without secrets */
+} http_answer_t;
+
+/*
+ * Takes the options and looks at the URLs; no I/O.  User information in a URL is refused: it is no
+ * place for secrets.  Error text in p, NULL on success.
+ */
+const char *http_client_make(http_client_t **pclient, const http_options_t *options, apr_pool_t *p);
+
+/* What httpd -t can see: reads the credentials and forgets them.  Error text in p, or NULL. */
+const char *http_client_check(const http_client_t *client, apr_pool_t *p);
+
+/*
+ * In the parent, as root: reads the credentials, which are wiped with p.  Error text in p, or NULL.
+ */
+const char *http_client_prepare(http_client_t *client, apr_pool_t *p);
+
+/* In each child, before its first call. */
+apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild);
+
+/*
+ * Asks.  *answer is always filled.  APR_SUCCESS: an answer of any status came.  APR_EAGAIN: too many
+ * calls are under way ("busy").  APR_TIMEUP: no time left, or it ran out.  APR_ENOSPC: the answer is
+ * larger than body_max.  APR_ECONNREFUSED: could not be reached, was cut, is not HTTP, or all URLs
+ * rest.  APR_EGENERAL: not set up.
+ *
+ * Credential files that changed are read again first; if that is not possible (the child may not be
+ * allowed to), the old ones stay in use and log says so once per change.
+ */
+apr_status_t http_client_call(http_client_t *client, const http_request_t *request,
+                              http_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+
+/* text with everything that is not printable replaced, cut to max bytes between characters; UTF-8
+ * stays.  In p. */
+const char *http_printable(const char *text, apr_size_t max, apr_pool_t *p);
+
+#endif /* COMMON_HTTP_CLIENT_H */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the HTTP client share; for no one else. */
+#ifndef COMMON_HTTP_CLIENT_STATE_H
+#define COMMON_HTTP_CLIENT_STATE_H
+
+#include "http_client.h"
+#include "http_files.h"
+#include <apr_thread_mutex.h>
+#include <curl/curl.h>
+
+/* A URL taken apart. */
+typedef struct http_base_t {
+    const char *url;    /* up to the query, without trailing slash unless that is all of the path */
+    const char *query;  /* "?..." or "" */
+    const char *peer;   /* scheme, host and port, for messages */
+    const char *socket; /* unix socket; NULL: none */
+} http_base_t;
+
+typedef struct http_breaker_t {
+    int failures;          /* in a row */
+    apr_time_t rest_until; /* monotonic */
+    int probing;
+} http_breaker_t;
+
+/* A connection's handle; belongs to the credentials it was made with. */
+typedef struct http_handle_t {
+    CURL *curl;
+    http_credentials_t *credentials;
+    struct http_handle_t *next;
+} http_handle_t;
+
+struct http_client_t {
+    http_options_t options;
+    http_files_t files;
+    http_base_t base[HTTP_URLS_MAX];
+    int nbase;
+    apr_thread_mutex_t *mutex; /* of the child; guards all below */
+    http_credentials_t *credentials;
+    http_stamp_t rejected; /* a version of the files that could not be taken */
+    http_breaker_t breaker[HTTP_URLS_MAX];
+    int preferred; /* URL that answered last */
+    int active;
+    http_handle_t *idle;
+};
+
+#endif /* COMMON_HTTP_CLIENT_STATE_H */
