@@ -362,7 +362,7 @@ static apr_status_t try_all(http_client_t *client, const http_request_t *request
         report(client, n, rv, rv != APR_TIMEUP || 2 * left >= client->options.timeout);
         if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL)
             return rv;
-        again = try.sent ? request->idempotent && count == 0 && rv != APR_TIMEUP
+        again = try.sent ? rv != APR_TIMEUP && request->idempotent && count == 0
                          : count + 1 < (client->nbase > 2 ? client->nbase : 2);
     }
     return rv;
@@ -387,7 +387,7 @@ static void refresh(http_client_t *client, const log_sink_t *log, apr_pool_t *p)
         return;
     error = http_files_load(&fresh, &client->files, p);
     if (error) {
-        log_to(log, LOG_SINK_WARN, SCEPTAG(0250),
+        log_to(log, LOG_SINK_WARN, SCEPTAG(0390),
                "%s: its credential files changed, but the old ones stay in use until a restart: %s",
                client->options.name, error);
         return;
@@ -396,7 +396,7 @@ static void refresh(http_client_t *client, const log_sink_t *log, apr_pool_t *p)
     http_files_drop(client->credentials);
     client->credentials = fresh;
     apr_thread_mutex_unlock(client->mutex);
-    log_to(log, LOG_SINK_INFO, SCEPTAG(0251), "%s: its credential files changed and are used now",
+    log_to(log, LOG_SINK_INFO, SCEPTAG(0391), "%s: its credential files changed and are used now",
            client->options.name);
 }
 
@@ -430,7 +430,8 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
     if (request->deadline && request->deadline - apr_time_now() < limit)
         limit = request->deadline - apr_time_now();
     if (!enter(client)) {
-        answer->error = apr_psprintf(p, "busy: %d calls are under way", client->options.concurrency);
+        answer->error =
+            apr_psprintf(p, "busy: %d calls are under way", client->options.concurrency);
         return APR_EAGAIN;
     }
     refresh(client, log, p);

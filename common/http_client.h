@@ -8,9 +8,9 @@
  * bulkhead (so that a slow peer cannot occupy all workers), and a circuit breaker per URL: after
  * three transport failures in a row the URL rests, then one call probes it.
  *
- * The URLs are tried in order, starting with the one that answered last.  A call is tried again only
- * when nothing of it was sent, or once when it is marked idempotent.  An answer is an answer,
- * whatever its status: only transport failures lead to the next URL.
+ * The URLs are tried in order, starting with the one that answered last.  A call is tried again
+ * only when nothing of it was sent, or once when it is marked idempotent and was cut.  An answer is
+ * an answer, whatever its status: only transport failures lead to the next URL.
  *
  * Thread rule: made and prepared in the parent, child_init in each child; calls from any thread.
  * Connections are made in the child, kept alive, and closed when the credentials change.
@@ -56,7 +56,7 @@ typedef struct http_answer_t {
     const char *content_type;        /* "" when there is none */
     apr_interval_time_t retry_after; /* 0: none; at most an hour */
     crypt_buf_t body;                /* in the call's pool, a NUL follows it */
-    const char *peer;                /* scheme, host and port that answered; after a failure: failed */
+    const char *peer;                /* scheme, host and port of the URL tried last */
     const char *error;               /* with a failure: why, printable, without secrets */
 } http_answer_t;
 
@@ -78,8 +78,8 @@ const char *http_client_prepare(http_client_t *client, apr_pool_t *p);
 apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild);
 
 /*
- * Asks.  *answer is always filled.  APR_SUCCESS: an answer of any status came.  APR_EAGAIN: too many
- * calls are under way ("busy").  APR_TIMEUP: no time left, or it ran out.  APR_ENOSPC: the answer is
+ * Asks.  *answer is always filled.  APR_SUCCESS: an answer of any status came.  APR_EAGAIN: too
+ * many calls are under way ("busy").  APR_TIMEUP: no time is left.  APR_ENOSPC: the answer is
  * larger than body_max.  APR_ECONNREFUSED: could not be reached, was cut, is not HTTP, or all URLs
  * rest.  APR_EGENERAL: not set up.
  *
@@ -89,8 +89,7 @@ apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild);
 apr_status_t http_client_call(http_client_t *client, const http_request_t *request,
                               http_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
 
-/* text with everything that is not printable replaced, cut to max bytes between characters; UTF-8
- * stays.  In p. */
+/* text with controls replaced by spaces, cut to max bytes between characters; UTF-8 stays. */
 const char *http_printable(const char *text, apr_size_t max, apr_pool_t *p);
 
 #endif /* COMMON_HTTP_CLIENT_H */

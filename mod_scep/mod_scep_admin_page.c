@@ -181,8 +181,11 @@ int scep_admin_say_challenge(request_rec *r, scep_form_e form, const scep_servic
         apr_pstrcat(r->pool, thumbprint_phrase(r, service),
                     apr_psprintf(r->pool, PHRASE_PASSWORD, challenge->text),
                     uses_phrase(r, challenge),
-                    " <P> Each enrollment needs a new password; reload this page to obtain one. "
-                    "<P> The device enrolls at <I>",
+                    challenge->uses == 1
+                        ? " <P> Each enrollment needs a new password; reload this page to obtain "
+                          "one."
+                        : "",
+                    " <P> The device enrolls at <I>",
                     ap_escape_html(r->pool, enroll_url(r, service)), "</I>.", NULL));
 }
 

@@ -298,7 +298,7 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
     scep_props_t *e = &service->effective;
     policy_config_t *cfg = policy_config(check, service);
     const char *err;
-    int i, mints = 0;
+    int i, needs = 0;
 
     service->core.policy = policy_make(cfg, check->pconf);
     if (!e->policies) {
@@ -308,14 +308,14 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
         const scep_words_t *words = &APR_ARRAY_IDX(e->policies, i, scep_words_t);
         const policy_provider_t *provider = words->provider;
 
-        mints = mints || provider->generate_challenge;
+        needs = needs || provider->needs_secret;
         err = policy_add(service->core.policy, provider, words->argc, words->argv, check->pconf);
         if (err) {
             scep_check_error(check, service, "ScepPolicy", "%s: %s", words->name, err);
         }
     }
     /* requests that wait are sealed with the secret, whoever allowed them */
-    if ((mints || cfg->approval) && !e->secret_file && !cfg->secret_may_be_made) {
+    if ((needs || cfg->approval) && !e->secret_file && !cfg->secret_may_be_made) {
         scep_check_error(check, service, "ScepStore",
                          "ScepChallengeSecretFile is missing: hosts that share a store need the "
                          "same secret; make one with: openssl rand -hex 32");
@@ -324,7 +324,8 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
         err = policy_check(service->core.policy, check->ptemp);
         if (err) {
             scep_check_error(check, service,
-                             e->secret_file ? "ScepChallengeSecretFile" : "ScepPolicy", "%s", err);
+                             e->secret_file && strstr(err, e->secret_file)
+                                 ? "ScepChallengeSecretFile" : "ScepPolicy", "%s", err);
         }
     }
 }

@@ -140,6 +140,7 @@ typedef struct policy_challenge_t {
 struct policy_provider_t {
     const char *name;
     const settings_key_t *keys; /* of ScepPolicy NAME key=value */
+    int needs_secret;    /* of the challenge secret's file; hosts that share a store share it */
     int needs_challenge; /* an initial request without one is refused before any slot is called */
     const char *warning; /* logged at start for each service that uses it; NULL: none */
 

@@ -117,6 +117,12 @@ static apr_status_t make_claim(store_claim_t *claim, const policy_config_t *cfg,
     return APR_SUCCESS;
 }
 
+void policy_refuse_missing(outcome_t *out, apr_pool_t *p)
+{
+    outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_CERT_SIGNATURE, "challenge-missing",
+                   "A challenge password is required.", p, "the CSR has no challengePassword");
+}
+
 /* Lets every provider add what has to be held.  APR_SUCCESS, or out is set. */
 static apr_status_t reserve_all(const policy_t *policy, const policy_request_t *request,
                                 store_claim_t *claim, outcome_t *out, apr_pool_t *p)
@@ -127,9 +133,7 @@ static apr_status_t reserve_all(const policy_t *policy, const policy_request_t *
 
     for (i = 0; (link = policy_link_at(policy, i)) != NULL; i++) {
         if (link->provider->needs_challenge && !request->signer && !request->challenge) {
-            outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_CERT_SIGNATURE,
-                           "challenge-missing", "A challenge password is required.", p,
-                           "the CSR has no challengePassword");
+            policy_refuse_missing(out, p);
             return APR_EACCES;
         }
     }

@@ -319,6 +319,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outc
 }
 
 const policy_provider_t policy_challenge = {.name = "challenge",
+                                            .needs_secret = 1,
                                             .needs_challenge = 1,
                                             .create = challenge_create,
                                             .prepare = challenge_prepare,

@@ -6,7 +6,7 @@
 #include "policy.h"
 #include "policy_secret.h"
 
-extern const policy_provider_t policy_challenge, policy_none;
+extern const policy_provider_t policy_challenge, policy_none, policy_static, policy_webhook;
 
 #define POLICY_TEXT_UNAVAILABLE "The service is not available at the moment."
 #define POLICY_STORE_RETRY apr_time_from_sec(30)
@@ -33,6 +33,9 @@ struct policy_t {
  * reason, so that a guesser learns nothing; reason and detail are for the log.
  */
 void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, const char *detail);
+
+/* Refuses an initial request that shows no challenge. */
+void policy_refuse_missing(outcome_t *out, apr_pool_t *p);
 
 /* The n-th link of the chain; NULL after the last. */
 const policy_link_t *policy_link_at(const policy_t *policy, int n);

@@ -11,23 +11,47 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WHAT "challenge secret"
 #define FILE_MAX 4096
 #define SECRET_MIN 32
 #define SECRET_BYTES 32
 
+/* What a secret file is for. */
+typedef struct purpose_t {
+    const char *what, *file;
+    apr_size_t min, max; /* characters */
+} purpose_t;
+
 /* The error text for a file. */
-static const char *file_error(const char *what, const char *file, int error, apr_pool_t *p)
+static const char *file_error(const char *how, const char *what, const char *file, int error,
+                              apr_pool_t *p)
 {
     char message[120];
 
-    return apr_psprintf(p, "cannot %s the challenge secret file %s: %s", what, file,
+    return apr_psprintf(p, "cannot %s the %s file %s: %s", how, what, file,
                         apr_strerror(APR_FROM_OS_ERROR(error), message, sizeof(message)));
 }
 
+/* Whether a secret is too short or too long.  Error text in p, NULL if not. */
+static const char *check_length(apr_size_t len, const purpose_t *purpose, apr_pool_t *p)
+{
+    if (len < purpose->min)
+        return apr_psprintf(p,
+                            "a secret in %s is shorter than %" APR_SIZE_T_FMT " characters; make "
+                            "one with: openssl rand -hex 32",
+                            purpose->file, purpose->min);
+    if (len > purpose->max)
+        return apr_psprintf(p, "a secret in %s is longer than %" APR_SIZE_T_FMT " characters",
+                            purpose->file, purpose->max);
+    return NULL;
+}
+
 /* Takes the lines of text as secrets.  Error text in p, NULL on success. */
-static const char *parse(policy_secret_t *secret, char *text, const char *file, apr_pool_t *p)
+static const char *parse(policy_secret_t *secret, char *text, const purpose_t *purpose,
+                         apr_pool_t *p)
 {
     char *line, *next, *end;
+    const char *error;
     int n = 0;
 
     for (line = text; line; line = next) {
@@ -41,25 +65,24 @@ static const char *parse(policy_secret_t *secret, char *text, const char *file, 
         if (!*line || *line == '#')
             continue;
         if (n == 2)
-            return apr_psprintf(
-                p,
-                "the challenge secret file %s has more than two secrets (current and "
-                "previous)",
-                file);
-        if (end - line < SECRET_MIN)
             return apr_psprintf(p,
-                                "a secret in %s is shorter than %d characters; make one with: "
-                                "openssl rand -hex 32",
-                                file, SECRET_MIN);
+                                "the %s file %s has more than two secrets (current and previous)",
+                                purpose->what, purpose->file);
+        error = check_length(end - line, purpose, p);
+        if (error)
+            return error;
         secret->key[n].len = end - line;
         secret->key[n].data = apr_pmemdup(p, line, end - line);
         n++;
     }
-    return n ? NULL : apr_psprintf(p, "the challenge secret file %s holds no secret", file);
+    return n ? NULL : apr_psprintf(p, "the %s file %s holds no secret", purpose->what,
+                                   purpose->file);
 }
 
-const char *policy_secret_read(policy_secret_t *secret, const char *file, apr_pool_t *p)
+const char *policy_secret_read_as(policy_secret_t *secret, const char *file, const char *what,
+                                  apr_size_t min, apr_size_t max, apr_pool_t *p)
 {
+    purpose_t purpose = {what, file, min, max};
     char text[FILE_MAX + 1];
     const char *error = NULL;
     struct stat info;
@@ -68,31 +91,36 @@ const char *policy_secret_read(policy_secret_t *secret, const char *file, apr_po
 
     memset(secret, 0, sizeof(*secret));
     if (fd < 0)
-        return file_error("read", file, errno, p);
+        return file_error("read", what, file, errno, p);
     if (fstat(fd, &info) != 0)
-        error = file_error("read", file, errno, p);
+        error = file_error("read", what, file, errno, p);
     else if (!S_ISREG(info.st_mode) || info.st_size > FILE_MAX)
-        error = apr_psprintf(p, "the challenge secret file %s is no file of at most %d bytes", file,
+        error = apr_psprintf(p, "the %s file %s is no file of at most %d bytes", what, file,
                              FILE_MAX);
     else if (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP))
         error = apr_psprintf(p,
-                             "the challenge secret file %s can be read or written by others; "
+                             "the %s file %s can be read or written by others; "
                              "chmod 600 %s, and make a new secret if others could read it",
-                             file, file);
+                             what, file, file);
     else {
         n = read(fd, text, FILE_MAX);
         if (n < 0)
-            error = file_error("read", file, errno, p);
+            error = file_error("read", what, file, errno, p);
     }
     close(fd);
     if (error)
         return error;
     text[n] = '\0';
-    error = parse(secret, text, file, p);
+    error = parse(secret, text, &purpose, p);
     OPENSSL_cleanse(text, sizeof(text));
     if (error)
         policy_secret_wipe(secret);
     return error;
+}
+
+const char *policy_secret_read(policy_secret_t *secret, const char *file, apr_pool_t *p)
+{
+    return policy_secret_read_as(secret, file, WHAT, SECRET_MIN, FILE_MAX, p);
 }
 
 /* Writes a new secret to fd; 0, or errno. */
@@ -128,13 +156,13 @@ const char *policy_secret_make(const char *file, apr_pool_t *p)
     unlink(temporary);
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return file_error("make", file, errno, p);
+        return file_error("make", WHAT, file, errno, p);
     error = write_secret(fd);
     close(fd);
     if (!error && link(temporary, file) != 0 && errno != EEXIST)
         error = errno;
     unlink(temporary);
-    return error ? file_error("make", file, error, p) : NULL;
+    return error ? file_error("make", WHAT, file, error, p) : NULL;
 }
 
 void policy_secret_wipe(policy_secret_t *secret)

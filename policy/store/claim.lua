@@ -22,7 +22,7 @@ end
 
 local limits = {}
 for i = 16, 18, 2 do
-    if needs and ARGV[i] ~= '' then
+    if ARGV[i] ~= '' then
         limits[#limits + 1] = {P .. 'lim:' .. ARGV[i], tonumber(ARGV[i + 1])}
     end
 end

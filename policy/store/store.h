@@ -210,7 +210,7 @@ struct store_provider_t {
      * The one atomic step of an enrollment, in this order: known transaction (ISSUED, PENDING,
      * BUSY; same nonce: CLAIMED again; lease over or failed: as a new one, but with the reserved
      * serial and notBefore and fence + 1; a denied one: REFUSED), then the counters of a new
-     * transaction that needs a challenge (LIMITED: nothing changes), then the challenge
+     * transaction (LIMITED: nothing changes), then the challenge if it needs one
      * (NOCHALLENGE, EXPIRED, MISMATCH, USED; BUSY while another transaction holds its last use and
      * lives, HELD while all who hold one wait for the CA or an administrator), then hold it and
      * make the transaction. A challenge held by a transaction whose lease is over goes to the new

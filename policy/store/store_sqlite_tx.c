@@ -201,7 +201,7 @@ apr_status_t sqlite_claim(store_t *store, const char *service, const store_claim
         *tx = row.tx;
         return sqlite_call_end(&c);
     }
-    if (!known && needs && is_limited(&c, claim, &tx->wait))
+    if (!known && is_limited(&c, claim, &tx->wait))
         *result = STORE_LIMITED;
     else if (!needs || claim_challenge(&c, claim, &ch, result, &tx->wait)) {
         write_claim(&c, claim, needs ? &ch : NULL, known, &row);

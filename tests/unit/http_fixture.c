@@ -22,7 +22,7 @@
 /* What the processes share. */
 typedef struct shared_t {
     int requests, connections, closed;
-    char answer[ANSWER_MAX];
+    char answer[ANSWER_MAX], request[REQUEST_MAX];
 } shared_t;
 
 /* A listening socket on 127.0.0.1; its port. */
@@ -136,6 +136,7 @@ static void converse(int fd, shared_t *shared)
         len = request_length(data);
         if (!len)
             continue;
+        memcpy(shared->request, data, have + 1);
         __atomic_add_fetch(&shared->requests, 1, __ATOMIC_SEQ_CST);
         going = serve(fd, shared, data + strcspn(data, "/"), data, len);
         have = 0;
@@ -203,6 +204,7 @@ http_fixture_t *http_fixture_start(apr_pool_t *p)
     server->connections = &shared->connections;
     server->closed = &shared->closed;
     server->answer = shared->answer;
+    server->request = shared->request;
     tcp = listen_tcp(&server->port);
     local = listen_unix(server->socket);
     pid = fork();

@@ -22,6 +22,7 @@ typedef struct http_fixture_t {
     volatile int *requests; /* how many came */
     volatile int *connections;
     volatile int *closed; /* set: connections are closed at once */
+    const char *request;  /* shared: the last one as it came */
     char *answer;         /* shared: what /answer says, headers and body */
 } http_fixture_t;
 

@@ -398,12 +398,12 @@ START_TEST(files_are_read_again)
     ck_assert_int_eq(post(1), APR_SUCCESS);
     ck_assert_int_eq(post(1), APR_SUCCESS);
     ck_assert_int_eq(*server->connections, 1);
-    ck_assert_ptr_nonnull(strstr(fixture_log_text(sink), "SCEP0250"));
+    ck_assert_ptr_nonnull(strstr(fixture_log_text(sink), "SCEP0390"));
     /* new ones get a new connection; a file that is gone is no change */
     fixture_file(p, directory, "ca.pem", apr_pstrcat(p, pem, pem, NULL), 0644);
     ck_assert_int_eq(post(1), APR_SUCCESS);
     ck_assert_int_eq(*server->connections, 2);
-    ck_assert_ptr_nonnull(strstr(fixture_log_text(sink), "SCEP0251"));
+    ck_assert_ptr_nonnull(strstr(fixture_log_text(sink), "SCEP0391"));
     apr_file_remove(options.ca_file, p);
     ck_assert_int_eq(post(1), APR_SUCCESS);
     ck_assert_int_eq(*server->connections, 2);

@@ -36,7 +36,8 @@ START_TEST(limit_is_exact)
     ck_assert_int_eq(calls_find(3), STORE_NOTFOUND);
     ck_assert_int_eq(claim(3, 7, 5, NAME, 3, LEASE), STORE_NOCHALLENGE);
     ck_assert_int_eq(claim(3, 1, 6, "other", 2, LEASE), STORE_CLAIMED);
-    ck_assert_int_eq(claim(4, 0, 7, NAME, 2, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(claim(4, 0, 7, NAME, 2, LEASE), STORE_LIMITED);
+    ck_assert_int_eq(claim(4, 0, 7, "other", 2, LEASE), STORE_CLAIMED);
     ck_assert_int_eq(claim(5, 7, 8, NAME, 0, LEASE), STORE_NOCHALLENGE);
     ck_assert_int_eq(claim(5, 7, 8, NULL, 2, 0), STORE_NOCHALLENGE);
     ck_assert_int_eq(claim(5, 7, 8, "", 2, 0), STORE_NOCHALLENGE);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policy "webhook": another service is asked, by JSON over HTTPS or a unix socket, and told how it
+ * ended.  docs/policy.md is the format.
+ *
+ * Only HTTP 200 with "allow": true is a yes.  News is sent on a best-effort basis: what cannot be
+ * delivered at once is logged and lost.
+ */
+#include "policy_webhook.h"
+#include "../common/http_client.h"
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/hmac.h>
+#include <string.h>
+
+#define WHAT "webhook secret"
+#define SECRET_MIN 32
+#define SECRET_MAX 1024
+#define BODY_MAX (64 * 1024)
+#define RETRY apr_time_from_sec(30) /* where the peer names no time */
+#define TEXT_REFUSED "The request was refused."
+
+typedef struct webhook_policy_t {
+    const policy_config_t *cfg;
+    const char *secret_file;
+    policy_secret_t secret;
+    http_client_t *client;
+    int tells_challenge, needs_challenge, notifies;
+} webhook_policy_t;
+
+static const settings_key_t webhook_keys[] = {
+    {"url", "URL", 1},
+    {"url2", "URL", 0},
+    {"secretFile", "FILE", 1},
+    {"caFile", "FILE", 0},
+    {"certificate", "FILE", 0},
+    {"key", "FILE", 0},
+    {"proxy", "http://HOST:PORT", 0},
+    {"timeout", "DURATION", 0},
+    {"connectTimeout", "DURATION", 0},
+    {"concurrency", "NUMBER", 0},
+    {"challenge", "on|off", 0},
+    {"challengeRequired", "on|off", 0},
+    {"notify", "on|off", 0},
+    {"plainLoopback", "on|off", 0},
+    {NULL, NULL, 0}};
+
+/* Pool cleanup: overwrites the secret. */
+static apr_status_t wipe_secret(void *baton)
+{
+    policy_secret_wipe(&((webhook_policy_t *)baton)->secret);
+    return APR_SUCCESS;
+}
+
+/* The peer's limits and flags.  Error text in p, NULL on success. */
+static const char *read_limits(http_options_t *o, const settings_t *s, apr_pool_t *p)
+{
+    apr_int64_t concurrency = 0;
+    const char *error;
+
+    if ((error = settings_get_duration(s, "timeout", apr_time_from_sec(2), apr_time_from_msec(50),
+                                       apr_time_from_sec(60), &o->timeout, p)) == NULL &&
+        (error = settings_get_duration(s, "connectTimeout", apr_time_from_sec(1),
+                                       apr_time_from_msec(50), apr_time_from_sec(60),
+                                       &o->connect_timeout, p)) == NULL &&
+        (error = settings_get_number(s, "concurrency", 8, 1, 10000, &concurrency, p)) == NULL)
+        error = settings_get_flag(s, "plainLoopback", 0, &o->plain_loopback, p);
+    o->concurrency = (int)concurrency;
+    o->body_max = BODY_MAX;
+    return error;
+}
+
+static const char *webhook_create(void **pinstance, const settings_t *settings,
+                                  const policy_config_t *cfg, apr_pool_t *p)
+{
+    webhook_policy_t *self = apr_pcalloc(p, sizeof(*self));
+    http_options_t o;
+    const char *error;
+
+    memset(&o, 0, sizeof(o));
+    o.name = apr_pstrcat(p, "service '", cfg->service, "': webhook", NULL);
+    o.url[0] = settings_get(settings, "url", "");
+    o.url[1] = settings_get(settings, "url2", NULL);
+    o.ca_file = settings_get(settings, "caFile", NULL);
+    o.certificate_file = settings_get(settings, "certificate", NULL);
+    o.key_file = settings_get(settings, "key", NULL);
+    o.proxy = settings_get(settings, "proxy", NULL);
+    self->cfg = cfg;
+    self->secret_file = settings_get(settings, "secretFile", "");
+    error = read_limits(&o, settings, p);
+    if (!error)
+        error = settings_get_flag(settings, "challenge", 0, &self->tells_challenge, p);
+    if (!error)
+        error = settings_get_flag(settings, "challengeRequired", 1, &self->needs_challenge, p);
+    if (!error)
+        error = settings_get_flag(settings, "notify", 1, &self->notifies, p);
+    if (!error)
+        error = http_client_make(&self->client, &o, p);
+    *pinstance = self;
+    return error;
+}
+
+static const char *webhook_check(const void *instance, apr_pool_t *p)
+{
+    const webhook_policy_t *self = instance;
+    policy_secret_t secret;
+    const char *error =
+        policy_secret_read_as(&secret, self->secret_file, WHAT, SECRET_MIN, SECRET_MAX, p);
+
+    policy_secret_wipe(&secret);
+    return error ? error : http_client_check(self->client, p);
+}
+
+static const char *webhook_prepare(void *instance, uid_t uid, gid_t gid, apr_pool_t *p)
+{
+    webhook_policy_t *self = instance;
+    const char *error =
+        policy_secret_read_as(&self->secret, self->secret_file, WHAT, SECRET_MIN, SECRET_MAX, p);
+
+    (void)uid;
+    (void)gid;
+    if (error)
+        return error;
+    apr_pool_cleanup_register(p, self, wipe_secret, apr_pool_cleanup_null);
+    return http_client_prepare(self->client, p);
+}
+
+static apr_status_t webhook_child_init(void *instance, apr_pool_t *pchild)
+{
+    apr_pool_cleanup_register(pchild, instance, wipe_secret, apr_pool_cleanup_null);
+    return http_client_child_init(((webhook_policy_t *)instance)->client, pchild);
+}
+
+static const char *webhook_fingerprint(void *instance, apr_pool_t *p)
+{
+    const webhook_policy_t *self = instance;
+    unsigned char mac[32];
+
+    if (self->secret.key[0].len == 0 ||
+        crypt_hmac_sha256(mac, &self->secret.key[0], "fingerprint", "", 0) != APR_SUCCESS)
+        return NULL;
+    return crypt_hex(mac, sizeof(mac), 0, p);
+}
+
+static apr_status_t webhook_reserve(void *instance, const policy_request_t *request,
+                                    store_claim_t *claim, outcome_t *out, apr_pool_t *p)
+{
+    (void)claim;
+    if (request->challenge || request->signer ||
+        !((const webhook_policy_t *)instance)->needs_challenge)
+        return APR_SUCCESS;
+    policy_refuse_missing(out, p);
+    return APR_EACCES;
+}
+
+/* The signature's header: HMAC-SHA-256(secret, timestamp "." body); NULL: no HMAC. */
+static const char *sign(const webhook_policy_t *self, const char *timestamp, const char *body,
+                        apr_pool_t *p)
+{
+    const crypt_buf_t *key = &self->secret.key[0];
+    apr_size_t head = strlen(timestamp), len = head + 1 + strlen(body);
+    char *text = apr_pstrcat(p, timestamp, ".", body, NULL);
+    unsigned char mac[32];
+    unsigned int n = sizeof(mac);
+    int done = key->len && HMAC(EVP_sha256(), key->data, (int)key->len,
+                                (const unsigned char *)text, len, mac, &n) != NULL;
+
+    OPENSSL_cleanse(text, len);
+    return done ? apr_pstrcat(p, "X-Scep-Signature: sha256=", crypt_hex(mac, n, 0, p), NULL) : NULL;
+}
+
+/* Posts a body to the peer. */
+static apr_status_t post(const webhook_policy_t *self, const char *body, apr_time_t deadline,
+                         http_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
+{
+    const char *headers[3] = {NULL, NULL, NULL};
+    const char *timestamp = apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_sec(apr_time_now()));
+    http_request_t request;
+
+    memset(&request, 0, sizeof(request));
+    request.content_type = "application/json";
+    request.body.data = (const unsigned char *)body;
+    request.body.len = strlen(body);
+    request.headers = headers;
+    request.idempotent = 1;
+    request.deadline = deadline;
+    headers[0] = apr_pstrcat(p, "X-Scep-Timestamp: ", timestamp, NULL);
+    headers[1] = sign(self, timestamp, body, p);
+    if (!headers[1]) {
+        memset(answer, 0, sizeof(*answer));
+        answer->peer = "";
+        answer->error = "the request cannot be signed";
+        return APR_EGENERAL;
+    }
+    return http_client_call(self->client, &request, answer, log, p);
+}
+
+/* Sets out for a peer that gave no verdict. */
+static apr_status_t no_verdict(const webhook_policy_t *self, const http_answer_t *answer,
+                               const char *why, outcome_t *out, const log_sink_t *log,
+                               apr_pool_t *p)
+{
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0220), "service '%s': webhook %s gives no verdict: %s",
+           self->cfg->service, answer->peer, why);
+    outcome_unavailable(out, "webhook", answer->retry_after > 0 ? answer->retry_after : RETRY, p,
+                        "webhook %s: %s", answer->peer, why);
+    out->text = POLICY_TEXT_UNAVAILABLE;
+    return APR_EGENERAL;
+}
+
+static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+                                   const log_sink_t *log, apr_pool_t *p)
+{
+    const webhook_policy_t *self = instance;
+    const char *body = webhook_question(tx, self->tells_challenge, out, p), *error;
+    webhook_verdict_t verdict;
+    http_answer_t answer;
+    apr_status_t rv;
+
+    if (!body)
+        return out->result == OUTCOME_REFUSED ? APR_EACCES : APR_EGENERAL;
+    rv = post(self, body, tx->request->deadline, &answer, log, p);
+    if (rv != APR_SUCCESS)
+        return no_verdict(self, &answer, answer.error, out, log, p);
+    if (answer.status != 200)
+        return no_verdict(self, &answer, apr_psprintf(p, "HTTP status %d", answer.status), out, log,
+                          p);
+    error = webhook_read(&verdict, &answer.body, p);
+    if (error)
+        return no_verdict(self, &answer, error, out, log, p);
+    if (verdict.allow)
+        return APR_SUCCESS;
+    outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "webhook-refused",
+                   *verdict.text ? verdict.text : TEXT_REFUSED, p, "the webhook says: %s",
+                   *verdict.reason ? verdict.reason : "no");
+    return APR_EACCES;
+}
+
+static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
+                                   const policy_event_t *event, outcome_t *out,
+                                   const log_sink_t *log, apr_pool_t *p)
+{
+    const webhook_policy_t *self = instance;
+    const char *body = self->notifies ? webhook_news(tx, event, p) : NULL;
+    http_answer_t answer;
+    apr_status_t rv;
+
+    (void)out;
+    if (!body)
+        return APR_SUCCESS;
+    rv = post(self, body, tx->request->deadline, &answer, log, p);
+    if (rv == APR_SUCCESS && answer.status / 100 == 2)
+        return APR_SUCCESS;
+    log_to(log, LOG_SINK_WARN, SCEPTAG(0221),
+           "service '%s': webhook %s was not told how transaction %s ended: %s",
+           self->cfg->service, answer.peer, http_printable(tx->request->transaction_id, 64, p),
+           rv == APR_SUCCESS ? apr_psprintf(p, "HTTP status %d", answer.status) : answer.error);
+    return APR_SUCCESS;
+}
+
+const policy_provider_t policy_webhook = {.name = "webhook",
+                                          .keys = webhook_keys,
+                                          .create = webhook_create,
+                                          .check = webhook_check,
+                                          .prepare = webhook_prepare,
+                                          .child_init = webhook_child_init,
+                                          .fingerprint = webhook_fingerprint,
+                                          .reserve = webhook_reserve,
+                                          .verify = webhook_verify,
+                                          .notify = webhook_notify};

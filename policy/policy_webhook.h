@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the webhook says and hears: its JSON, apart from the call; docs/policy.md is the format. */
+#ifndef POLICY_WEBHOOK_H
+#define POLICY_WEBHOOK_H
+
+#include "policy_provider.h"
+
+/* A peer's answer; texts are bounded and printable. */
+typedef struct webhook_verdict_t {
+    int allow;
+    const char *reason; /* for the log; "" none */
+    const char *text;   /* for the device; "" none */
+} webhook_verdict_t;
+
+/*
+ * The question about a request, JSON in p that is wiped with it.  with_challenge: the challenge may
+ * be told; otherwise a CSR that holds it is left out too.  NULL: out is set (the CSR's names cannot
+ * be read, or no memory).
+ */
+const char *webhook_question(const policy_tx_t *tx, int with_challenge, outcome_t *out,
+                             apr_pool_t *p);
+
+/* The news of how it ended, JSON in p; NULL: not worth telling, or no memory. */
+const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, apr_pool_t *p);
+
+/*
+ * Reads an answer to a question: one JSON object, no name twice, "allow" true or false, "reason"
+ * and "text" strings if they are there.  Error text in p, NULL on success.
+ */
+const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, apr_pool_t *p);
+
+#endif /* POLICY_WEBHOOK_H */
