@@ -122,8 +122,13 @@ static apr_status_t static_generate(void *instance, const policy_mint_t *mint,
     const crypt_buf_t *secret = &self->secret.key[0];
     char *text;
 
-    (void)mint;
     (void)log;
+    if (mint->params && mint->params[strspn(mint->params, " \t\r\n")] == '{') {
+        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "params",
+                       "The shared secret cannot be bound to a request.", p,
+                       "the one shared secret cannot be bound to a request");
+        return APR_EINVAL;
+    }
     if (secret->len == 0) {
         outcome_unavailable(out, "secret", 0, p, "the shared secret is not loaded");
         return APR_EGENERAL;

@@ -176,6 +176,13 @@ START_TEST(what_the_page_gets)
     ck_assert_str_eq(challenge->id, "static");
     ck_assert(challenge->lifetime == 0);
     ck_assert_int_eq(challenge->uses, 0);
+    /* who asks for a bound one must not believe that he got it */
+    order.params = " {\"subject\":\"CN=a\"}";
+    ck_assert_int_eq(
+        policy_generate_challenge(f->policy, &order, &challenge, &f->out, f->sink, f->p),
+        APR_EINVAL);
+    ck_assert_int_eq(f->out.result, OUTCOME_REFUSED);
+    ck_assert_ptr_null(challenge);
 }
 END_TEST
 
