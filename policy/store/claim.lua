@@ -27,6 +27,13 @@ for i = 16, 18, 2 do
     end
 end
 
+-- The poll key finds a known transaction again, where a later one has it.
+local function point(poll)
+    if redis.call('GET', P .. 'poll:' .. poll) == ARGV[2] then return end
+    local left = redis.call('PTTL', key)
+    if left > 0 then redis.call('SET', P .. 'poll:' .. poll, ARGV[2], 'PX', n(left)) end
+end
+
 -- The answer to a challenge that is no good: counts in every limit.
 local function failed(result)
     for _, l in ipairs(limits) do
@@ -38,7 +45,7 @@ end
 
 -- A known transaction.
 local tx = redis.call('HMGET', key, 'state', 'csr', 'challenge', 'nonce', 'lease', 'next',
-                      'decision')
+                      'decision', 'poll')
 local state = tx[1]
 if state then
     local same = tx[3] == ARGV[5] or tx[3] == ARGV[6]
@@ -47,6 +54,7 @@ if state then
         return {'TXCONFLICT', '0', redis.call('HGETALL', key), {}}
     end
     local ends = tonumber(tx[5])
+    if state == 'issued' or state == 'pending' then point(tx[8]) end
     if state == 'issued' then return {'ISSUED', '0', redis.call('HGETALL', key), {}} end
     if state == 'pending' then
         local wait = math.max(0, ends - now, tonumber(tx[6]) - now)

@@ -26,7 +26,10 @@ redis.call('HSET', key, 'state', 'pending', 'cookie', ARGV[4], 'next', n(now + t
            'lease', '0', 'updated', n(now), 'until', n(ends))
 if ARGV[8] == '1' then redis.call('HSET', key, 'request', ARGV[9]) end
 redis.call('PEXPIRE', key, n(life))
-redis.call('PEXPIRE', P .. 'poll:' .. tx[4], n(life))
+-- A later transaction may have the poll key.
+if redis.call('GET', P .. 'poll:' .. tx[4]) == id then
+    redis.call('PEXPIRE', P .. 'poll:' .. tx[4], n(life))
+end
 redis.call('ZADD', P .. 'pend', redis.call('HGET', key, 'created'), id)
 redis.call('ZADD', P .. 'pendx', n(ends), id)
 local ckey = P .. 'ch:' .. ch

@@ -219,6 +219,9 @@ struct store_provider_t {
      * The four failures of a challenge count in every limit of the claim; a fail that blames the
      * device does not.  A known transaction is never LIMITED.  A claim after a failure starts
      * without cookie, request and decision.
+     *
+     * The poll key finds the transaction that was claimed last: a new one, and one that is ISSUED
+     * or PENDING again, as long as it is kept.
      */
     apr_status_t (*claim)(store_t *store, const char *service, const store_claim_t *claim,
                           store_result_e *result, store_tx_t *tx, apr_pool_t *p);

@@ -47,6 +47,10 @@ SQL(CHALLENGE_SWEEP,
     "SELECT tx_key, state, fence, serial, not_before, " certificate ", cookie, reason,"           \
     " transaction_id, subject, template, client, csr, challenge, created, updated, lease, nonce," \
     " next, poll_key, " request ", decision, decided_by, decision_text, pend_until FROM tx "
+/* A transaction's claimed, greater than that of all with its poll key: the poll key points to it. */
+#define TX_LATEST(now, poll_key)                                                  \
+    "max(" now ", coalesce((SELECT max(other.claimed)+1 FROM tx AS other INDEXED" \
+    " BY tx_poll WHERE other.service=?1 AND other.poll_key=" poll_key "), 0))"
 #define TX_COLUMNS TX_SELECT("certificate", "request")
 #define TX_BRIEF TX_SELECT("NULL", "NULL")
 
@@ -66,12 +70,16 @@ SQL(TX_INSERT,
     " lease, fence, serial, not_before, transaction_id, subject, template, client, created,"
     " updated, claimed, keep)"
     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 'inflight', ?7, ?8, 1, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15,"
-    " ?15, ?16)")
+    " " TX_LATEST("?15", "?3") ", ?16)")
 SQL(TX_AGAIN,
     "UPDATE tx SET poll_key=?3, challenge=?4, holds=?5, state='inflight', nonce=?6, lease=?7,"
     " fence=fence+1, transaction_id=?8, subject=?9, template=?10, client=?11, cookie='',"
-    " reason='', updated=?12, claimed=?12, keep=max(keep, ?13), request=NULL, decision='',"
+    " reason='', updated=?12, claimed=" TX_LATEST("?12", "?3") ", keep=max(keep, ?13),"
+    " request=NULL, decision='',"
     " decided_by='', decision_text='', pend_until=0 WHERE service=?1 AND tx_key=?2")
+SQL(TX_POINT, "UPDATE tx SET claimed=" TX_LATEST("?4", "?3") " WHERE service=?1 AND tx_key=?2 AND"
+              " poll_key=?3 AND rowid<>(SELECT rowid FROM tx INDEXED BY tx_poll WHERE service=?1"
+              " AND poll_key=?3 ORDER BY claimed DESC, rowid DESC LIMIT 1)")
 SQL(TX_ISSUED, "UPDATE tx SET state='issued', certificate=?3, lease=0, holds=0, cookie='', "
                "updated=?4, keep=?5,"
                " cert_serial=?6 WHERE service=?1 AND tx_key=?2")

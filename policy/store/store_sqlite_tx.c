@@ -32,6 +32,12 @@ static int same_challenge(const store_tx_t *tx, const store_claim_t *claim)
     return !any && !*tx->challenge_id;
 }
 
+/* Makes the poll key find a known transaction again, where a later one has it. */
+static void point_to(sqlite_call_t *c, const store_tx_t *tx)
+{
+    db_query(c->db, SQL_TX_POINT, "ttti", c->service, tx->tx_key, tx->poll_key, c->now);
+}
+
 /* What a known transaction answers to a claim: whether that is all, with *result set. */
 static int claim_known(sqlite_call_t *c, const store_claim_t *claim, sqlite_tx_row_t *row,
                        store_result_e *result)
@@ -40,10 +46,13 @@ static int claim_known(sqlite_call_t *c, const store_claim_t *claim, sqlite_tx_r
 
     if (strcmp(tx->csr_digest, claim->csr_digest) != 0 || !same_challenge(tx, claim))
         *result = STORE_TXCONFLICT;
-    else if (strcmp(tx->state, "issued") == 0)
+    else if (strcmp(tx->state, "issued") == 0) {
         *result = STORE_ISSUED;
+        point_to(c, tx);
+    }
     else if (strcmp(tx->state, "pending") == 0) {
         *result = STORE_PENDING;
+        point_to(c, tx);
         tx->wait = sqlite_from_ms(sqlite_later(0, sqlite_later(row->next, row->lease) - c->now));
     }
     else if (strcmp(tx->decision, "denied") == 0)

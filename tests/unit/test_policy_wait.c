@@ -141,6 +141,25 @@ START_TEST(approved_stays_so_while_the_ca_is_away)
 }
 END_TEST
 
+START_TEST(two_requests_of_one_name)
+{
+    const char *one = wait_for_person(1), *two;
+
+    ck_assert_int_eq(policy_decide(policy, one, 1, "ann", "known", &out, sink, p), APR_SUCCESS);
+    csr.der.data = (const unsigned char *)"the device's other request...";
+    two = wait_for_person(2);
+    ck_assert_str_ne(one, two);
+    csr.der.data = (const unsigned char *)"the request and its challenge";
+    begin(1);
+    ck_assert_int_eq(tx->state, POLICY_TX_PENDING);
+    ck_assert_int_eq(poll_tx(), APR_SUCCESS);
+    ck_assert_str_eq(tx->tx_key, one);
+    ck_assert_int_eq(tx->state, POLICY_TX_CLAIMED);
+    ck_assert_mem_eq(tx->csr_der.data, csr.der.data, csr.der.len);
+    ck_assert_int_eq(policy_resume(tx, &request, &out, p), APR_SUCCESS);
+}
+END_TEST
+
 START_TEST(denial)
 {
     const char *tx_key = wait_for_person(1);
@@ -276,6 +295,7 @@ Suite *test_policy_wait_suite(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, approval);
     tcase_add_test(tcase, approved_stays_so_while_the_ca_is_away);
+    tcase_add_test(tcase, two_requests_of_one_name);
     tcase_add_test(tcase, denial);
     tcase_add_test(tcase, some_templates_only);
     tcase_add_test(tcase, the_cas_cookie);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The conformance suite of stores, fourth part: several transactions that wait, of one device.  Each
+ * test runs once per kind of store.
+ */
+#include "store_calls.h"
+#include <string.h>
+
+Suite *test_store_pend_suite(void);
+
+/* Claims transaction t, with the poll key of transaction 1. */
+static store_result_e claim_shared(int t, int nonce)
+{
+    store_claim_t claim = calls_make_claim(t, 0, nonce, LEASE);
+
+    claim.poll_key = calls_id(2001);
+    return calls_send(&claim);
+}
+
+/* Polls the shared key, which has to find transaction t. */
+static store_result_e poll_shared(int t, int nonce)
+{
+    store_result_e result = calls_poll(1, nonce, LEASE);
+
+    ck_assert_str_eq(calls.tx.tx_key, calls_id(1000 + t));
+    return result;
+}
+
+START_TEST(what_is_asked_again_is_polled)
+{
+    OPEN();
+    ck_assert_int_eq(claim_shared(1, 1), STORE_CLAIMED);
+    ck_assert_int_eq(calls_pend(1, 1, LEASE), STORE_OK);
+    ck_assert_int_eq(calls_decide(1, 1, KEEP), STORE_OK);
+    ck_assert_int_eq(claim_shared(2, 2), STORE_CLAIMED);
+    ck_assert_int_eq(calls_pend(2, 1, LEASE), STORE_OK);
+    ck_assert_int_eq(poll_shared(2, 3), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(1, 4), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(1, 5), STORE_PENDING);
+    ck_assert_int_eq(poll_shared(1, 6), STORE_CLAIMED);
+    ck_assert_int_eq(calls_commit(1, 2), STORE_OK);
+    ck_assert_int_eq(claim_shared(2, 7), STORE_PENDING);
+    ck_assert_int_eq(poll_shared(2, 8), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(1, 9), STORE_ISSUED);
+    ck_assert_int_eq(poll_shared(1, 10), STORE_ISSUED);
+    ck_assert_int_eq(claim_shared(3, 11), STORE_CLAIMED);
+    ck_assert_int_eq(poll_shared(3, 12), STORE_BUSY);
+    ck_assert_int_eq(calls_fail(3, 1, STORE_BLAME_NOBODY), STORE_OK);
+    ck_assert_int_eq(poll_shared(3, 13), STORE_REFUSED);
+    ck_assert_int_eq(claim_shared(2, 14), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(3, 15), STORE_CLAIMED);
+    ck_assert_int_eq(poll_shared(3, 16), STORE_BUSY);
+}
+END_TEST
+
+START_TEST(the_poll_key_lives_as_long_as_its_transaction)
+{
+    store_pend_t brief = calls_make_pend(LEASE, MS(100));
+
+    OPEN();
+    ck_assert_int_eq(claim_shared(1, 1), STORE_CLAIMED);
+    ck_assert_int_eq(claim_shared(2, 2), STORE_CLAIMED);
+    ck_assert_int_eq(calls_pend(2, 1, LEASE), STORE_OK);
+    ck_assert_int_eq(calls_send_pend(1, 1, &brief), STORE_OK);
+    apr_sleep(MS(130));
+    ck_assert_int_eq(poll_shared(2, 3), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(3, 4), STORE_CLAIMED);
+    ck_assert_int_eq(calls_send_pend(3, 1, &brief), STORE_OK);
+    ck_assert_int_eq(claim_shared(2, 5), STORE_PENDING);
+    apr_sleep(MS(130));
+    ck_assert_int_eq(poll_shared(2, 6), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(4, 7), STORE_CLAIMED);
+    ck_assert_int_eq(calls_send_pend(4, 1, &brief), STORE_OK);
+    ck_assert_int_eq(claim_shared(2, 8), STORE_PENDING);
+    ck_assert_int_eq(claim_shared(4, 9), STORE_PENDING);
+    ck_assert_int_eq(poll_shared(4, 10), STORE_PENDING);
+}
+END_TEST
+
+Suite *test_store_pend_suite(void)
+{
+    Suite *suite = suite_create("test_store_pend");
+    TCase *all = tcase_create("conformance");
+
+    tcase_add_unchecked_fixture(all, store_fixture_start, store_fixture_stop);
+    tcase_add_checked_fixture(all, fixture_setup, fixture_teardown);
+    tcase_set_timeout(all, 60);
+    tcase_add_loop_test(all, what_is_asked_again_is_polled, 0, KIND_COUNT);
+    tcase_add_loop_test(all, the_poll_key_lives_as_long_as_its_transaction, 0, KIND_COUNT);
+    suite_add_tcase(suite, all);
+    return suite;
+}
