@@ -240,7 +240,7 @@ apr_status_t policy_resume(policy_tx_t *tx, policy_request_t *request, outcome_t
  * policy_waiting_request(): one of them, with its CSR (APR_NOTFOUND: not there or not pending).
  * policy_decide(): approves or denies; by: the authenticated person; text: the reason, for log and
  * client.  APR_NOTFOUND: unknown; APR_EBUSY: decided otherwise, or no longer (or just now not)
- * waiting.  Other statuses: out is UNAVAILABLE.
+ * waiting, or for the CA.  Other statuses: out is UNAVAILABLE.
  */
 apr_status_t policy_waiting(policy_t *policy, int max, apr_array_header_t **ptxs, outcome_t *out,
                             const log_sink_t *log, apr_pool_t *p);

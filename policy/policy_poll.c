@@ -156,7 +156,7 @@ apr_status_t policy_decide(policy_t *policy, const char *tx_key, int approve, co
                            const char *text, outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
     const policy_config_t *cfg = policy->cfg;
-    store_decision_t decision = {approve, by, text};
+    store_decision_t decision = {approve, by, text, POLICY_COOKIE_APPROVAL};
     store_result_e result;
     apr_status_t rv =
         store_decide(cfg->store, cfg->service, tx_key, &decision, cfg->retention, &result, p);

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- decide: prefix, tx_key, decision (approved or denied), by, text, retention; gives result
+-- decide: prefix, tx_key, decision (approved or denied), by, text, retention, cookie; gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -8,11 +8,12 @@ local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
 end
 local key, id, decision = P .. 'tx:' .. ARGV[2], ARGV[2], ARGV[3]
-local tx = redis.call('HMGET', key, 'state', 'decision', 'lease', 'challenge', 'poll', 'until')
+local tx = redis.call('HMGET', key, 'state', 'decision', 'lease', 'challenge', 'poll', 'until',
+                      'cookie')
 local state, before, ch = tx[1], tx[2] or '', tx[4]
 if not state then return {'NOTFOUND'} end
 if before == decision and (decision == 'denied' or state ~= 'failed') then return {'OK'} end
-if state ~= 'pending' or before ~= '' then return {'CONFLICT'} end
+if state ~= 'pending' or before ~= '' or (tx[7] or '') ~= ARGV[7] then return {'CONFLICT'} end
 if tonumber(tx[3]) > now then return {'BUSY'} end
 local life, ends = tonumber(ARGV[6]), tonumber(tx[6] or '0')
 if ends > 0 and ends <= now then return {'NOTFOUND'} end

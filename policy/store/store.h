@@ -65,7 +65,8 @@ typedef enum {
     STORE_NOTFOUND,    /* poll, find, find_certificate, decide: unknown */
     STORE_HELD,        /* claim: the challenge's last use is held by a waiting transaction */
     STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
-    STORE_CONFLICT,    /* decide: the transaction does not wait, or was decided otherwise */
+    STORE_CONFLICT,    /* decide: the transaction does not wait, or not with this cookie, or was
+                          decided otherwise */
     STORE_CALLERFULL   /* issue: the caller's own cap is reached; wait as for FULL */
 } store_result_e;
 
@@ -136,9 +137,10 @@ typedef struct store_pend_t {
 
 /* What an administrator decided about a waiting transaction. */
 typedef struct store_decision_t {
-    int approve;      /* 0: deny */
-    const char *by;   /* who, at most STORE_TEXT_MAX bytes */
-    const char *text; /* for people, at most STORE_TEXT_MAX bytes; "" none */
+    int approve;        /* 0: deny */
+    const char *by;     /* who, at most STORE_TEXT_MAX bytes */
+    const char *text;   /* for people, at most STORE_TEXT_MAX bytes; "" none */
+    const char *cookie; /* what is decided about waits with this one, as pend got it */
 } store_decision_t;
 
 /* What is known of a transaction; strings "" and times 0 where unknown. */
@@ -274,7 +276,7 @@ struct store_provider_t {
      * the next poll claims it, and it is kept for retention from now at least.  Denied: it failed
      * for good with reason "denied", for retention from now; the challenge is no longer held, an
      * attempt is counted.  OK (also for the same decision again), BUSY (a poll's lease is alive),
-     * CONFLICT (not waiting, or decided otherwise), NOTFOUND.
+     * CONFLICT (not waiting, waiting with another cookie, or decided otherwise), NOTFOUND.
      */
     apr_status_t (*decide)(store_t *store, const char *service, const char *tx_key,
                            const store_decision_t *decision, apr_interval_time_t retention,

@@ -60,15 +60,16 @@ apr_status_t sqlite_find_certificate(store_t *store, const char *service, const 
 }
 
 /* Whether a known transaction can be decided about; otherwise *result is set. */
-static int may_decide(const sqlite_call_t *c, const sqlite_tx_row_t *row, const char *decision,
-                      store_result_e *result)
+static int may_decide(const sqlite_call_t *c, const sqlite_tx_row_t *row,
+                      const store_decision_t *wanted, store_result_e *result)
 {
-    const char *before = row->tx.decision;
+    const char *before = row->tx.decision, *decision = wanted->approve ? "approved" : "denied";
     int failed = strcmp(row->tx.state, "failed") == 0;
 
     if (strcmp(before, decision) == 0 && (!failed || strcmp(before, "denied") == 0))
         *result = STORE_OK;
-    else if (strcmp(row->tx.state, "pending") != 0 || *before)
+    else if (strcmp(row->tx.state, "pending") != 0 || *before ||
+             strcmp(row->tx.cookie, wanted->cookie) != 0)
         *result = STORE_CONFLICT;
     else if (row->lease > c->now)
         *result = STORE_BUSY;
@@ -89,8 +90,7 @@ apr_status_t sqlite_decide(store_t *store, const char *service, const char *tx_k
     if (rv != APR_SUCCESS)
         return rv;
     keep = c.now + sqlite_to_ms(retention);
-    if (sqlite_get_tx(&c, tx_key, &row) &&
-        may_decide(&c, &row, decision->approve ? "approved" : "denied", result)) {
+    if (sqlite_get_tx(&c, tx_key, &row) && may_decide(&c, &row, decision, result)) {
         db_query(c.db, decision->approve ? SQL_TX_APPROVED : SQL_TX_DENIED, "ttttii", service,
                  tx_key, decision->by, decision->text, c.now, keep);
         if (*row.tx.challenge_id)

@@ -192,15 +192,21 @@ store_result_e calls_find_certificate(const char *serial)
     return result;
 }
 
-store_result_e calls_decide(int t, int approve, apr_interval_time_t retention)
+store_result_e calls_decide_cookie(int t, int approve, const char *cookie,
+                                   apr_interval_time_t retention)
 {
-    store_decision_t decision = {approve, "admin@example", "seen in person"};
+    store_decision_t decision = {approve, "admin@example", "seen in person", cookie};
     store_result_e result;
 
     ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1000 + t), &decision,
                                   retention, &result, calls.p),
                      APR_SUCCESS);
     return result;
+}
+
+store_result_e calls_decide(int t, int approve, apr_interval_time_t retention)
+{
+    return calls_decide_cookie(t, approve, "cookie 7", retention);
 }
 
 store_result_e calls_revoke(int n)

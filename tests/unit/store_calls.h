@@ -66,6 +66,8 @@ store_result_e calls_poll(int t, int nonce, apr_interval_time_t lease);
 store_result_e calls_find(int t);
 store_result_e calls_find_certificate(const char *serial);
 store_result_e calls_decide(int t, int approve, apr_interval_time_t retention);
+store_result_e calls_decide_cookie(int t, int approve, const char *cookie,
+                                   apr_interval_time_t retention);
 store_result_e calls_revoke(int n);
 
 #endif /* UNIT_STORE_CALLS_H */

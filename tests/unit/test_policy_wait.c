@@ -203,6 +203,20 @@ START_TEST(the_cas_cookie)
 }
 END_TEST
 
+START_TEST(nobody_decides_for_the_ca)
+{
+    cfg.approval = NULL;
+    begin(1);
+    ck_assert_int_eq(pend("approval", apr_time_from_msec(1)), APR_SUCCESS);
+    ck_assert_int_eq(policy_decide(policy, tx->tx_key, 1, "ann", "", &out, sink, p), APR_EBUSY);
+    ck_assert_int_eq(policy_decide(policy, tx->tx_key, 0, "ann", "x", &out, sink, p), APR_EBUSY);
+    apr_sleep(apr_time_from_msec(5));
+    ck_assert_int_eq(poll_tx(), APR_SUCCESS);
+    ck_assert_int_eq(tx->state, POLICY_TX_CLAIMED);
+    ck_assert_str_eq(tx->store_tx.decision, "");
+}
+END_TEST
+
 START_TEST(the_cap)
 {
     cfg.pending_max = 1;
@@ -299,6 +313,7 @@ Suite *test_policy_wait_suite(void)
     tcase_add_test(tcase, denial);
     tcase_add_test(tcase, some_templates_only);
     tcase_add_test(tcase, the_cas_cookie);
+    tcase_add_test(tcase, nobody_decides_for_the_ca);
     tcase_add_test(tcase, the_cap);
     tcase_add_test(tcase, another_request);
     tcase_add_test(tcase, nobody_authorized);

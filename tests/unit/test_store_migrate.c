@@ -220,9 +220,9 @@ START_TEST(redis_records_go_on)
     ck_assert_int_eq(calls_poll(1, 2, LEASE), STORE_CLAIMED);
     ck_assert_str_eq(calls.tx.cookie, "c 1");
     ck_assert_int_eq(calls_send_pend(1, 2, &pend), STORE_OK);
-    ck_assert_int_eq(calls_decide(2, 0, KEEP), STORE_OK);
+    ck_assert_int_eq(calls_decide_cookie(2, 0, "c 1", KEEP), STORE_OK);
     ck_assert_int_eq(calls_poll(2, 3, LEASE), STORE_REFUSED);
-    ck_assert_int_eq(calls_decide(3, 1, KEEP), STORE_OK);
+    ck_assert_int_eq(calls_decide_cookie(3, 1, "c 1", KEEP), STORE_OK);
     ck_assert_int_eq(calls_poll(3, 4, LEASE), STORE_CLAIMED);
     ck_assert_int_eq(calls_commit_serial(3, 2, "0a", KEEP), STORE_OK);
     ck_assert_int_eq(calls_find_certificate("0a"), STORE_OK);

@@ -77,6 +77,39 @@ START_TEST(the_poll_key_lives_as_long_as_its_transaction)
 }
 END_TEST
 
+START_TEST(decisions_are_about_one_cookie)
+{
+    static const char *const others[] = {"", "cookie", "cookie 71", "Cookie 7", "ca:cookie 7"};
+    store_pend_t pend = calls_make_pend(0, KEEP);
+    int i;
+
+    OPEN();
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_send_pend(1, 1, &pend), STORE_OK);
+    for (i = 0; i < (int)(sizeof(others) / sizeof(others[0])); i++) {
+        ck_assert_int_eq(calls_decide_cookie(1, 1, others[i], KEEP), STORE_CONFLICT);
+        ck_assert_int_eq(calls_decide_cookie(1, 0, others[i], KEEP), STORE_CONFLICT);
+    }
+    ck_assert_int_eq(calls_find(1), STORE_OK);
+    ck_assert_str_eq(calls.tx.decision, "");
+    ck_assert_str_eq(calls.tx.state, "pending");
+    pend.cookie = "ca:9";
+    ck_assert_int_eq(calls_poll(1, 2, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_decide(1, 1, KEEP), STORE_BUSY);
+    ck_assert_int_eq(calls_send_pend(1, 2, &pend), STORE_OK);
+    ck_assert_int_eq(calls_decide(1, 1, KEEP), STORE_CONFLICT);
+    ck_assert_int_eq(calls_decide(1, 0, KEEP), STORE_CONFLICT);
+    ck_assert_int_eq(calls_poll(1, 3, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_commit(1, 3), STORE_OK);
+    ck_assert_int_eq(calls_claim(2, 0, 4, LEASE), STORE_CLAIMED);
+    pend.cookie = "";
+    ck_assert_int_eq(calls_send_pend(2, 1, &pend), STORE_OK);
+    ck_assert_int_eq(calls_decide(2, 0, KEEP), STORE_CONFLICT);
+    ck_assert_int_eq(calls_decide_cookie(2, 0, "", KEEP), STORE_OK);
+    ck_assert_int_eq(calls_decide_cookie(2, 0, "", KEEP), STORE_OK);
+}
+END_TEST
+
 Suite *test_store_pend_suite(void)
 {
     Suite *suite = suite_create("test_store_pend");
@@ -87,6 +120,7 @@ Suite *test_store_pend_suite(void)
     tcase_set_timeout(all, 60);
     tcase_add_loop_test(all, what_is_asked_again_is_polled, 0, KIND_COUNT);
     tcase_add_loop_test(all, the_poll_key_lives_as_long_as_its_transaction, 0, KIND_COUNT);
+    tcase_add_loop_test(all, decisions_are_about_one_cookie, 0, KIND_COUNT);
     suite_add_tcase(suite, all);
     return suite;
 }

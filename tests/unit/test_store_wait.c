@@ -362,7 +362,7 @@ END_TEST
 
 START_TEST(wrong_arguments)
 {
-    store_decision_t good = {1, "x", ""}, bad;
+    store_decision_t good = {1, "x", "", "cookie 7"}, bad;
     crypt_buf_t cert, request;
     store_result_e result;
     store_pend_t pend;
@@ -386,6 +386,11 @@ START_TEST(wrong_arguments)
     bad = good;
     bad.text = big;
     CHECK_DECIDE(calls_id(1001), bad, KEEP);
+    bad = good;
+    bad.cookie = NULL;
+    CHECK_DECIDE(calls_id(1001), bad, KEEP);
+    bad.cookie = big;
+    CHECK_DECIDE(calls_id(1001), bad, KEEP);
     CHECK_SERIAL("");
     CHECK_SERIAL(NULL);
     CHECK_SERIAL("0A");
@@ -406,7 +411,7 @@ END_TEST
 START_TEST(hostile_decisions)
 {
     static const char *const texts[] = {"'; DROP TABLE tx; --", "\r\n$5\r\n", "\xff\xfe", "%s%n"};
-    store_decision_t decision = {0, "", ""};
+    store_decision_t decision = {0, "", "", "cookie 7"};
     store_result_e result;
     int i;
 
