@@ -4,6 +4,12 @@
 #include <apr_strings.h>
 #include <string.h>
 
+/*
+ * Renewals that wait on the account of one certificate: its holder needs one, and a few where
+ * earlier ones were not answered, but may not fill ScepPendingMax with new transactionIDs.
+ */
+#define OWNER_MAX 8
+
 /* Tells every provider; the first status that is not APR_SUCCESS, with its out. */
 static apr_status_t notify_all(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
                                const log_sink_t *log, apr_pool_t *p)
@@ -81,6 +87,32 @@ static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event, outc
     return APR_SUCCESS;
 }
 
+/* On whose account the request waits: a renewal's certificate in use, hex; "" nobody's.  NULL: no
+ * SHA-256. */
+static const char *owner_of(const policy_request_t *request, apr_pool_t *p)
+{
+    unsigned char digest[STORE_ID_LEN / 2];
+
+    if (!request || !request->signer)
+        return "";
+    return X509_digest(request->signer, EVP_sha256(), digest, NULL)
+               ? crypt_hex(digest, sizeof(digest), 0, p) : NULL;
+}
+
+/* Sets out for a transaction that may not wait, by one of the caps. */
+static void pending_full(outcome_t *out, const policy_config_t *cfg, store_result_e result,
+                         apr_pool_t *p)
+{
+    if (result == STORE_FULL)
+        outcome_limited(out, "pending-full", cfg->poll_interval, p,
+                        "%d requests are waiting, the most that ScepPendingMax allows",
+                        cfg->pending_max);
+    else
+        outcome_limited(out, "pending-full", cfg->poll_interval, p,
+                        "%d renewals of the certificate in use are waiting, the most of one",
+                        OWNER_MAX);
+}
+
 /* What is kept of a transaction that waits.  APR_SUCCESS, or out is set. */
 static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const policy_tx_t *tx,
                               const policy_event_t *event, outcome_t *out, apr_pool_t *p)
@@ -90,6 +122,12 @@ static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const pol
     memset(pend, 0, sizeof(*pend));
     pend->retention = cfg->retention;
     pend->max = cfg->pending_max;
+    pend->owner_max = OWNER_MAX;
+    pend->owner = owner_of(tx->request, p);
+    if (!pend->owner) {
+        outcome_unavailable(out, "digest", 0, p, "no SHA-256");
+        return APR_EGENERAL;
+    }
     if (event->cookie) {
         pend->cookie = apr_pstrcat(p, POLICY_COOKIE_CA, event->cookie, NULL);
         pend->wait = event->wait > 0 ? event->wait : cfg->poll_interval;
@@ -131,11 +169,9 @@ static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcom
     rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, &result, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "pend", rv, out, log, p);
-    if (result == STORE_FULL) {
+    if (result == STORE_FULL || result == STORE_OWNERFULL) {
         fail_tx(tx, STORE_BLAME_NOBODY, "pending-full", log, p);
-        outcome_limited(out, "pending-full", cfg->poll_interval, p,
-                        "%d requests are waiting, the most that ScepPendingMax allows",
-                        cfg->pending_max);
+        pending_full(out, cfg, result, p);
         return APR_ENOSPC;
     }
     if (result != STORE_OK)

@@ -8,7 +8,7 @@ local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
 end
 local key, id = P .. 'tx:' .. ARGV[2], ARGV[2]
-local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll')
+local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll', 'owner')
 local state, ch = tx[1], tx[3]
 if not state or tx[2] ~= ARGV[3] then return {'FENCED'} end
 if state == 'issued' then return {'OK'} end
@@ -21,6 +21,7 @@ redis.call('PEXPIRE', key, n(life))
 redis.call('PEXPIRE', P .. 'poll:' .. tx[4], n(life))
 redis.call('ZREM', P .. 'pend', id)
 redis.call('ZREM', P .. 'pendx', id)
+redis.call('ZREM', P .. 'wait:' .. (tx[5] or ''), id)
 local ckey = P .. 'ch:' .. ch
 if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
     local used = redis.call('HINCRBY', ckey, 'used', 1)

@@ -9,8 +9,9 @@ local function keep(key, ms)
 end
 local key, id, decision = P .. 'tx:' .. ARGV[2], ARGV[2], ARGV[3]
 local tx = redis.call('HMGET', key, 'state', 'decision', 'lease', 'challenge', 'poll', 'until',
-                      'cookie')
+                      'cookie', 'owner')
 local state, before, ch = tx[1], tx[2] or '', tx[4]
+local waiting = P .. 'wait:' .. (tx[8] or '')
 if not state then return {'NOTFOUND'} end
 if before == decision and (decision == 'denied' or state ~= 'failed') then return {'OK'} end
 if state ~= 'pending' or before ~= '' or (tx[7] or '') ~= ARGV[7] then return {'CONFLICT'} end
@@ -27,6 +28,10 @@ if decision == 'approved' then
     keep(key, life)
     keep(P .. 'poll:' .. tx[5], life)
     redis.call('ZADD', P .. 'pendx', n(ends), id)
+    if redis.call('ZSCORE', waiting, id) then
+        redis.call('ZADD', waiting, n(ends), id)
+        keep(waiting, life)
+    end
     if known and redis.call('ZSCORE', hold, id) then
         keep(ckey, life)
         redis.call('ZADD', hold, n(ends), id)
@@ -40,6 +45,7 @@ redis.call('PEXPIRE', key, n(life))
 redis.call('PEXPIRE', P .. 'poll:' .. tx[5], n(life))
 redis.call('ZREM', P .. 'pend', id)
 redis.call('ZREM', P .. 'pendx', id)
+redis.call('ZREM', waiting, id)
 if known then
     redis.call('ZREM', hold, id)
     local bad = redis.call('HINCRBY', ckey, 'bad', 1)

@@ -26,7 +26,8 @@ const char *store_result_name(store_result_e result)
         "ok",           "claimed", "issued",  "pending",  "busy",
         "no-challenge", "used",    "expired", "mismatch", "transaction-conflict",
         "full",         "exists",  "fenced",  "refused",  "not-found",
-        "held",         "limited", "conflict", "caller-full"};
+        "held",         "limited", "conflict", "caller-full",
+        "owner-full"};
 
     if ((unsigned)result >= sizeof(names) / sizeof(names[0]))
         return "unknown";
@@ -295,7 +296,10 @@ apr_status_t store_pend(store_t *store, const char *service, const char *tx_key,
     if (!store->provider->pend)
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || pend->wait < 0 ||
-        pend->retention <= 0 || pend->max < 0 || !is_text(pend->cookie, STORE_LONG_TEXT_MAX) ||
+        pend->retention <= 0 || pend->max < 0 || pend->owner_max < 0 ||
+        !is_text(pend->owner, STORE_ID_LEN) ||
+        (*pend->owner && !is_hex(pend->owner, STORE_ID_LEN)) ||
+        !is_text(pend->cookie, STORE_LONG_TEXT_MAX) ||
         (pend->request && pend->request->data && pend->request->len > STORE_REQUEST_MAX))
         return invalid(p, "pend");
     return answer(store->provider->pend(store, service, tx_key, fence, pend, result, p), result,

@@ -67,7 +67,8 @@ typedef enum {
     STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
     STORE_CONFLICT,    /* decide: the transaction does not wait, or not with this cookie, or was
                           decided otherwise */
-    STORE_CALLERFULL   /* issue: the caller's own cap is reached; wait as for FULL */
+    STORE_CALLERFULL,  /* issue: the caller's own cap is reached; wait as for FULL */
+    STORE_OWNERFULL    /* pend: as FULL, by the cap of the transaction's owner */
 } store_result_e;
 
 /* "claimed" ...: for logs.  Never NULL. */
@@ -133,6 +134,9 @@ typedef struct store_pend_t {
     const crypt_buf_t *request;    /* opaque, kept with the transaction, at most STORE_REQUEST_MAX;
                                       NULL or data NULL: what is there stays */
     int max;                       /* the most waiting transactions of the service; 0: no cap */
+    const char *owner;             /* on whose account it waits, STORE_ID_LEN hex; "" nobody's.
+                                      The first pend fixes it */
+    int owner_max;                 /* the most waiting transactions of the owner; 0: no cap */
 } store_pend_t;
 
 /* What an administrator decided about a waiting transaction. */
@@ -244,8 +248,9 @@ struct store_provider_t {
 
     /*
      * Waits for the CA or an administrator: keeps cookie and request for any host, ends the lease,
-     * keeps the challenge held.  OK, FENCED, or FULL (nothing is changed) where pend->max others
-     * wait; one that waits already is never refused.  The first pend fixes when the transaction is
+     * keeps the challenge held.  OK, FENCED, FULL (nothing is changed) where pend->max others
+     * wait, or OWNERFULL (the same) where owner_max others of the owner do; one that waits already
+     * is never refused.  The first pend fixes when the transaction is
      * forgotten; a later one does not prolong that.
      */
     apr_status_t (*pend)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,

@@ -68,7 +68,8 @@ int reply_result(const redisReply *reply, store_result_e *result)
                  {"HELD", STORE_HELD},
                  {"LIMITED", STORE_LIMITED},
                  {"CONFLICT", STORE_CONFLICT},
-                 {"CALLERFULL", STORE_CALLERFULL}};
+                 {"CALLERFULL", STORE_CALLERFULL},
+                 {"OWNERFULL", STORE_OWNERFULL}};
     const char *text = reply_text(reply);
     size_t i;
 

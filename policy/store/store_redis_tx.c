@@ -110,8 +110,10 @@ apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key,
     redis_add_text(&args, request && request->data ? "1" : "0");
     redis_add_bytes(&args, request && request->data ? (const char *)request->data : "",
                     request && request->data ? request->len : 0);
+    redis_add_text(&args, pend->owner);
+    redis_add_number(&args, pend->owner_max, p);
     return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_PEND, service, &args,
-                          ENDED | 1u << STORE_FULL, result, p);
+                          ENDED | 1u << STORE_FULL | 1u << STORE_OWNERFULL, result, p);
 }
 
 apr_status_t redis_poll(store_t *store, const char *service, const char *poll_key,

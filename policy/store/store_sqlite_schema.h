@@ -61,7 +61,11 @@ static const char *const schema_steps[] = {
     "ALTER TABLE challenge ADD COLUMN capped INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX challenge_caller ON challenge(service, caller, expires)"
     " WHERE open=1 AND capped=1;"
-    "PRAGMA user_version=3;"};
+    "PRAGMA user_version=3;",
+    /* 4: on whose account a transaction waits */
+    "ALTER TABLE tx ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX tx_owner ON tx(service, owner, keep) WHERE state='pending' AND owner<>'';"
+    "PRAGMA user_version=4;"};
 
 #define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 

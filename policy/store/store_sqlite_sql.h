@@ -47,7 +47,7 @@ SQL(CHALLENGE_SWEEP,
     "SELECT tx_key, state, fence, serial, not_before, " certificate ", cookie, reason,"           \
     " transaction_id, subject, template, client, csr, challenge, created, updated, lease, nonce," \
     " next, poll_key, " request ", decision, decided_by, decision_text, pend_until FROM tx "
-/* A transaction's claimed, greater than that of all with its poll key: the poll key points to it. */
+/* A transaction's claimed, greater than all of its poll key, which so points to it. */
 #define TX_LATEST(now, poll_key)                                                  \
     "max(" now ", coalesce((SELECT max(other.claimed)+1 FROM tx AS other INDEXED" \
     " BY tx_poll WHERE other.service=?1 AND other.poll_key=" poll_key "), 0))"
@@ -63,6 +63,8 @@ SQL(TX_SERIAL, TX_COLUMNS "INDEXED BY tx_serial WHERE service=?1 AND cert_serial
                           " LIMIT 1")
 SQL(TX_WAITING, "SELECT count(*) FROM (SELECT 1 FROM tx INDEXED BY tx_waiting WHERE service=?1"
                 " AND state='pending' AND keep>?2 LIMIT ?3)")
+SQL(TX_OWNED, "SELECT count(*) FROM (SELECT 1 FROM tx INDEXED BY tx_owner WHERE service=?1 AND"
+              " owner=?4 AND owner<>'' AND state='pending' AND keep>?2 LIMIT ?3)")
 SQL(TX_LIST, TX_BRIEF "INDEXED BY tx_pending WHERE service=?1 AND state='pending' AND keep>?2 "
                       "ORDER BY created, rowid LIMIT ?3")
 SQL(TX_INSERT,
@@ -87,7 +89,9 @@ SQL(TX_FAILED,
     "UPDATE tx SET state='failed', reason=?3, lease=0, holds=0, cookie='', updated=?4, keep=?5"
     " WHERE service=?1 AND tx_key=?2")
 SQL(TX_PENDING, "UPDATE tx SET state='pending', cookie=?3, next=?4, lease=0, updated=?5, keep=?6,"
-                " pend_until=?6, request=coalesce(?7, request) WHERE service=?1 AND tx_key=?2")
+                " pend_until=?6, request=coalesce(?7, request),"
+                " owner=CASE WHEN state='pending' THEN owner ELSE ?8 END"
+                " WHERE service=?1 AND tx_key=?2")
 SQL(TX_APPROVED, "UPDATE tx SET decision='approved', decided_by=?3, decision_text=?4, next=?5,"
                  " updated=?5, keep=max(keep, ?6), pend_until=max(pend_until, ?6)"
                  " WHERE service=?1 AND tx_key=?2")

@@ -284,20 +284,31 @@ apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key
     return sqlite_call_end(&c);
 }
 
-/* Whether one more transaction may wait; *result is FULL otherwise. */
-static int may_wait(sqlite_call_t *c, const sqlite_tx_row_t *row, int max, store_result_e *result)
+/* Whether max transactions wait already by a statement that counts them. */
+static int is_full(sqlite_call_t *c, sql_e statement, int max, const char *owner)
 {
     apr_int64_t waiting = 0;
 
-    if (max == 0 || strcmp(row->tx.state, "pending") == 0)
-        return 1;
-    if (db_query(c->db, SQL_TX_WAITING, "tii", c->service, c->now, (apr_int64_t)max) == 1) {
-        waiting = db_integer(c->db, SQL_TX_WAITING, 0);
-        db_reset(c->db, SQL_TX_WAITING);
+    if (max > 0 && db_query(c->db, statement, owner ? "tiit" : "tii", c->service, c->now,
+                            (apr_int64_t)max, owner) == 1) {
+        waiting = db_integer(c->db, statement, 0);
+        db_reset(c->db, statement);
     }
-    if (waiting < max)
+    return max > 0 && waiting >= max;
+}
+
+/* Whether one more transaction may wait; otherwise *result is set. */
+static int may_wait(sqlite_call_t *c, const sqlite_tx_row_t *row, const store_pend_t *pend,
+                    store_result_e *result)
+{
+    if (strcmp(row->tx.state, "pending") == 0)
         return 1;
-    *result = STORE_FULL;
+    if (is_full(c, SQL_TX_WAITING, pend->max, NULL))
+        *result = STORE_FULL;
+    else if (*pend->owner && is_full(c, SQL_TX_OWNED, pend->owner_max, pend->owner))
+        *result = STORE_OWNERFULL;
+    else
+        return 1;
     return 0;
 }
 
@@ -313,11 +324,12 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
     if (rv != APR_SUCCESS)
         return rv;
     if (may_end(&c, tx_key, fence, "pending", &row, result) &&
-        may_wait(&c, &row, pend->max, result)) {
+        may_wait(&c, &row, pend, result)) {
         keep = row.pend_until ? row.pend_until : c.now + sqlite_to_ms(pend->retention);
-        db_query(c.db, SQL_TX_PENDING, "tttiiib", service, tx_key, pend->cookie,
+        db_query(c.db, SQL_TX_PENDING, "tttiiibt", service, tx_key, pend->cookie,
                  c.now + (pend->wait > 0 ? sqlite_to_ms(pend->wait) : 0), c.now, keep,
-                 (const void *)(request ? request->data : NULL), request ? (int)request->len : 0);
+                 (const void *)(request ? request->data : NULL), request ? (int)request->len : 0,
+                 pend->owner);
         if (*row.tx.challenge_id)
             db_query(c.db, SQL_CHALLENGE_KEEP, "tti", service, row.tx.challenge_id, keep);
     }

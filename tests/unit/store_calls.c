@@ -140,6 +140,7 @@ store_pend_t calls_make_pend(apr_interval_time_t span, apr_interval_time_t reten
     store_pend_t pend = {0};
 
     pend.cookie = "cookie 7";
+    pend.owner = "";
     pend.wait = span;
     pend.retention = retention;
     return pend;

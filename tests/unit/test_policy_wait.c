@@ -225,6 +225,33 @@ START_TEST(the_cap)
     ck_assert_int_eq(pend(NULL, 0), APR_ENOSPC);
     ck_assert_int_eq(out.result, OUTCOME_LIMITED);
     ck_assert_str_eq(out.reason, "pending-full");
+    ck_assert_ptr_nonnull(strstr(out.detail, "ScepPendingMax"));
+}
+END_TEST
+
+START_TEST(the_cap_of_one_certificate)
+{
+    fixture_certificate_t want = {.subject = "device"};
+    int n;
+
+    request.authorization = POLICY_BY_SIGNER;
+    request.signer = fixture_certificate(p, &want);
+    for (n = 1; n <= 9; n++) {
+        request.transaction_id = apr_itoa(p, n);
+        begin(n);
+        ck_assert_int_eq(pend(NULL, 0), n <= 8 ? APR_SUCCESS : APR_ENOSPC);
+    }
+    ck_assert_int_eq(out.result, OUTCOME_LIMITED);
+    ck_assert_str_eq(out.reason, "pending-full");
+    ck_assert_ptr_nonnull(strstr(out.detail, "certificate in use"));
+    want.subject = "another";
+    request.signer = fixture_certificate(p, &want);
+    begin(9);
+    ck_assert_int_eq(pend(NULL, 0), APR_SUCCESS);
+    request.authorization = POLICY_BY_CHALLENGE;
+    request.signer = NULL;
+    for (n = 10; n < 20; n++)
+        wait_for_person(n);
 }
 END_TEST
 
@@ -315,6 +342,7 @@ Suite *test_policy_wait_suite(void)
     tcase_add_test(tcase, the_cas_cookie);
     tcase_add_test(tcase, nobody_decides_for_the_ca);
     tcase_add_test(tcase, the_cap);
+    tcase_add_test(tcase, the_cap_of_one_certificate);
     tcase_add_test(tcase, another_request);
     tcase_add_test(tcase, nobody_authorized);
     tcase_add_test(tcase, unknown_transaction);

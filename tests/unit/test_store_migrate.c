@@ -50,6 +50,26 @@ static const char schema_1[] =
     "CREATE TABLE health(id INTEGER PRIMARY KEY, seen INTEGER NOT NULL);"
     "PRAGMA user_version=1;";
 
+/* What the programs of schema 2 and 3 added. */
+static const char *const later_schemas[] = {
+    "ALTER TABLE tx ADD COLUMN request BLOB;"
+    "ALTER TABLE tx ADD COLUMN decision TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN decision_text TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN pend_until INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tx ADD COLUMN cert_serial TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX tx_waiting ON tx(service, keep) WHERE state='pending';"
+    "CREATE INDEX tx_serial ON tx(service, cert_serial) WHERE cert_serial<>'';"
+    "CREATE TABLE counter(service TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,"
+    " ends INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX counter_name ON counter(service, name);"
+    "CREATE INDEX counter_ends ON counter(service, ends);"
+    "PRAGMA user_version=2;",
+    "ALTER TABLE challenge ADD COLUMN capped INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX challenge_caller ON challenge(service, caller, expires)"
+    " WHERE open=1 AND capped=1;"
+    "PRAGMA user_version=3;"};
+
 /* A challenge with a use held by transaction 1, which waits, and one used by 2, which is issued. */
 static const char records_1[] =
     "INSERT INTO challenge VALUES('s', '%s', %s, %s + 600000, %s + 9000000, 600000, 2, 0, 3, 0,"
@@ -138,7 +158,7 @@ START_TEST(sqlite_schema_1_goes_on)
     calls.store = store_of(path);
     ck_assert_ptr_null(prepare(calls.store));
     ck_assert_ptr_null(prepare(calls.store));
-    ck_assert_int_eq(version_of(path), 3);
+    ck_assert_int_eq(version_of(path), 4);
     ck_assert_int_eq(store_child_init(calls.store, calls.p), APR_SUCCESS);
     ck_assert_int_eq(calls_claim(2, 2, 1, LEASE), STORE_ISSUED);
     ck_assert_uint_eq(calls.tx.certificate.len, 2);
@@ -162,6 +182,33 @@ START_TEST(sqlite_schema_1_goes_on)
 }
 END_TEST
 
+START_TEST(sqlite_later_schemas_go_on)
+{
+    store_pend_t pend = calls_make_pend(0, KEEP);
+    const char *path;
+    int i;
+
+    calls.p = fixture_pool();
+    calls.service = "s";
+    path = make_file();
+    for (i = 0; i <= _i; i++)
+        ck_assert(run_sql(path, later_schemas[i]));
+    ck_assert_int_eq(version_of(path), _i + 2);
+    calls.store = store_of(path);
+    ck_assert_ptr_null(prepare(calls.store));
+    ck_assert_int_eq(version_of(path), 4);
+    ck_assert_int_eq(store_child_init(calls.store, calls.p), APR_SUCCESS);
+    pend.owner = calls_id(9);
+    pend.owner_max = 1;
+    ck_assert_int_eq(calls_poll(1, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_send_pend(1, 2, &pend), STORE_OK);
+    ck_assert_int_eq(calls_claim(3, 0, 2, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_send_pend(3, 1, &pend), STORE_OK);
+    ck_assert_int_eq(calls_claim(4, 0, 3, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_send_pend(4, 1, &pend), STORE_OWNERFULL);
+}
+END_TEST
+
 START_TEST(sqlite_migration_is_whole_or_not)
 {
     const char *path, *error;
@@ -175,11 +222,11 @@ START_TEST(sqlite_migration_is_whole_or_not)
     ck_assert_int_eq(version_of(path), 1);
     ck_assert(run_sql(path, "DROP TABLE counter"));
     ck_assert_ptr_null(prepare(store_of(path)));
-    ck_assert_int_eq(version_of(path), 3);
-    ck_assert(run_sql(path, "PRAGMA user_version=4"));
+    ck_assert_int_eq(version_of(path), 4);
+    ck_assert(run_sql(path, "PRAGMA user_version=5"));
     error = prepare(store_of(path));
     ck_assert_ptr_nonnull(error);
-    ck_assert_ptr_nonnull(strstr(error, "schema version 4"));
+    ck_assert_ptr_nonnull(strstr(error, "schema version 5"));
 }
 END_TEST
 
@@ -238,6 +285,7 @@ Suite *test_store_migrate_suite(void)
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, sqlite_schema_1_goes_on);
+    tcase_add_loop_test(tcase, sqlite_later_schemas_go_on, 0, 2);
     tcase_add_test(tcase, sqlite_migration_is_whole_or_not);
     tcase_add_test(tcase, redis_records_go_on);
     suite_add_tcase(suite, tcase);

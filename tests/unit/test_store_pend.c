@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conformance suite of stores, fourth part: several transactions that wait, of one device.  Each
- * test runs once per kind of store.
+ * The conformance suite of stores, fourth part: several transactions that wait, of one device or on
+ * one account, and decisions about the right one.  Each test runs once per kind of store.
  */
 #include "store_calls.h"
+#include <apr_strings.h>
 #include <string.h>
 
 Suite *test_store_pend_suite(void);
@@ -110,6 +111,80 @@ START_TEST(decisions_are_about_one_cookie)
 }
 END_TEST
 
+/* Claims transaction t and lets it wait on somebody's account. */
+static store_result_e pend_owned(int t, const store_pend_t *pend)
+{
+    ck_assert_int_eq(calls_claim(t, 0, t, LEASE), STORE_CLAIMED);
+    return calls_send_pend(t, calls.tx.fence, pend);
+}
+
+START_TEST(cap_of_an_owner)
+{
+    store_pend_t mine = calls_make_pend(LEASE, KEEP), other, nobody = mine, brief;
+
+    OPEN();
+    mine.owner = calls_id(9001);
+    mine.owner_max = nobody.owner_max = 2;
+    other = brief = mine;
+    other.owner = calls_id(9002);
+    brief.retention = MS(100);
+    ck_assert_int_eq(pend_owned(1, &mine), STORE_OK);
+    ck_assert_int_eq(pend_owned(2, &mine), STORE_OK);
+    ck_assert_int_eq(pend_owned(3, &mine), STORE_OWNERFULL);
+    ck_assert_int_eq(calls_find(3), STORE_OK);
+    ck_assert_str_eq(calls.tx.state, "inflight");
+    ck_assert_int_eq(calls_send_pend(1, 1, &mine), STORE_OK);
+    ck_assert_int_eq(pend_owned(4, &other), STORE_OK);
+    ck_assert_int_eq(pend_owned(5, &nobody), STORE_OK);
+    ck_assert_int_eq(pend_owned(6, &nobody), STORE_OK);
+    ck_assert_int_eq(pend_owned(7, &nobody), STORE_OK);
+    /* one that waits stays its owner's */
+    ck_assert_int_eq(calls_send_pend(5, 1, &mine), STORE_OK);
+    ck_assert_int_eq(calls_send_pend(1, 1, &nobody), STORE_OK);
+    ck_assert_int_eq(calls_send_pend(3, 1, &mine), STORE_OWNERFULL);
+    /* each end makes room */
+    ck_assert_int_eq(calls_commit(1, 1), STORE_OK);
+    ck_assert_int_eq(calls_send_pend(3, 1, &mine), STORE_OK);
+    ck_assert_int_eq(pend_owned(8, &mine), STORE_OWNERFULL);
+    ck_assert_int_eq(calls_fail(2, 1, STORE_BLAME_NOBODY), STORE_OK);
+    ck_assert_int_eq(calls_send_pend(8, 1, &brief), STORE_OK);
+    ck_assert_int_eq(pend_owned(9, &mine), STORE_OWNERFULL);
+    ck_assert_int_eq(calls_decide(3, 0, KEEP), STORE_OK);
+    ck_assert_int_eq(calls_send_pend(9, 1, &mine), STORE_OK);
+    ck_assert_int_eq(pend_owned(10, &mine), STORE_OWNERFULL);
+    apr_sleep(MS(130));
+    ck_assert_int_eq(calls_send_pend(10, 1, &mine), STORE_OK);
+    ck_assert_int_eq(pend_owned(11, &mine), STORE_OWNERFULL);
+    mine.owner_max = 0;
+    ck_assert_int_eq(calls_send_pend(11, 1, &mine), STORE_OK);
+    calls.service = apr_pstrcat(calls.p, calls.service, "-other", NULL);
+    mine.owner_max = 1;
+    ck_assert_int_eq(pend_owned(1, &mine), STORE_OK);
+}
+END_TEST
+
+START_TEST(an_owner_waits_as_long_as_approved)
+{
+    store_pend_t pend = calls_make_pend(LEASE, MS(100));
+
+    OPEN();
+    pend.owner = calls_id(9001);
+    pend.owner_max = 1;
+    ck_assert_int_eq(pend_owned(1, &pend), STORE_OK);
+    ck_assert_int_eq(calls_decide(1, 1, KEEP), STORE_OK);
+    apr_sleep(MS(130));
+    ck_assert_int_eq(pend_owned(2, &pend), STORE_OWNERFULL);
+    /* after a failure it starts without an owner */
+    ck_assert_int_eq(calls_fail(1, 1, STORE_BLAME_NOBODY), STORE_OK);
+    pend.owner = "";
+    ck_assert_int_eq(pend_owned(1, &pend), STORE_OK);
+    pend.owner = calls_id(9001);
+    ck_assert_int_eq(calls_send_pend(2, 1, &pend), STORE_OK);
+    ck_assert_int_eq(calls_fail(1, 2, STORE_BLAME_NOBODY), STORE_OK);
+    ck_assert_int_eq(pend_owned(3, &pend), STORE_OWNERFULL);
+}
+END_TEST
+
 Suite *test_store_pend_suite(void)
 {
     Suite *suite = suite_create("test_store_pend");
@@ -121,6 +196,8 @@ Suite *test_store_pend_suite(void)
     tcase_add_loop_test(all, what_is_asked_again_is_polled, 0, KIND_COUNT);
     tcase_add_loop_test(all, the_poll_key_lives_as_long_as_its_transaction, 0, KIND_COUNT);
     tcase_add_loop_test(all, decisions_are_about_one_cookie, 0, KIND_COUNT);
+    tcase_add_loop_test(all, cap_of_an_owner, 0, KIND_COUNT);
+    tcase_add_loop_test(all, an_owner_waits_as_long_as_approved, 0, KIND_COUNT);
     suite_add_tcase(suite, all);
     return suite;
 }

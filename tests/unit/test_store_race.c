@@ -270,7 +270,7 @@ START_TEST(one_decision_wins)
 
     if (!open_race(_i, 1))
         return;
-    pend.cookie = "";
+    pend.cookie = pend.owner = "";
     pend.wait = pend.retention = KEEP;
     for (n = 0; n < CHALLENGES; n++) {
         ck_assert_int_eq(claim(n, n, 1, KEEP, &result, &tx, p), APR_SUCCESS);

@@ -378,6 +378,12 @@ START_TEST(wrong_arguments)
     CHECK_PEND(wait, -1);
     CHECK_PEND(retention, 0);
     CHECK_PEND(max, -1);
+    CHECK_PEND(owner, NULL);
+    CHECK_PEND(owner, "a1");
+    CHECK_PEND(owner, calls_half(1));
+    CHECK_PEND(owner, "A000000000000000000000000000000000000000000000000000000000000000");
+    CHECK_PEND(owner, big);
+    CHECK_PEND(owner_max, -1);
     CHECK_DECIDE("x", good, KEEP);
     CHECK_DECIDE(calls_id(1001), good, 0);
     bad = good;
