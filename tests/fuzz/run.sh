@@ -101,6 +101,7 @@ bad=0
 finish() {
     local result=nothing count cover
     wait "$2" || { result="something, see $build/$1.log"; bad=$((bad + 1)); }
+    ! grep -q 'run interrupted' "$1.log" || result='nothing before it was interrupted'
     count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$1.log")
     cover=$(grep -oE 'cov: [0-9]+' "$1.log" | tail -1)
     echo "fuzz_$1: ${count:-?} inputs in $minutes minutes, ${cover:-cov: ?}, found $result"
