@@ -208,9 +208,9 @@ http_fixture_t *http_fixture_start(apr_pool_t *p)
     tcp = listen_tcp(&server->port);
     local = listen_unix(server->socket);
     pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid == 0)
+    if (pid == 0) /* not one check here: it would write into the parent's record of the test */
         run(tcp, local, shared);
+    ck_assert_int_ge(pid, 0);
     close(tcp);
     close(local);
     apr_pool_cleanup_register(p, (void *)(apr_uintptr_t)pid, end, apr_pool_cleanup_null);

@@ -36,6 +36,13 @@ static void start(const char *path, const char *word1, const char *word2)
     policy_fixture_start();
 }
 
+/* Pool cleanup: gives an object back. */
+static apr_status_t drop(void *object)
+{
+    json_decref(object);
+    return APR_SUCCESS;
+}
+
 /* The last request's body. */
 static json_t *asked(void)
 {
@@ -43,6 +50,7 @@ static json_t *asked(void)
     json_t *object = body ? json_loads(body, JSON_REJECT_DUPLICATES, NULL) : NULL;
 
     ck_assert_msg(object != NULL, "%s", server->request);
+    apr_pool_cleanup_register(f->p, object, drop, apr_pool_cleanup_null);
     return object;
 }
 
