@@ -7,9 +7,10 @@ import subprocess
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+import der
 import env
 
 _USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
@@ -58,6 +59,15 @@ def key(name, kind="rsa2048"):
 
 def device_keys(count):
     return [key("device%d" % number) for number in range(count)]
+
+
+def signed_by_sha1(made, key):
+    """An RSA-signed certificate with a SHA-1 signature in place of its own, which newer libraries do not make."""
+    sha256, sha1 = der.oid("1.2.840.113549.1.1.11"), der.oid("1.2.840.113549.1.1.5")
+    tbs = made.tbs_certificate_bytes.replace(sha256, sha1)
+    signature = key.sign(tbs, padding.PKCS1v15(), hashes.SHA1())
+    return x509.load_der_x509_certificate(
+        der.seq(tbs, der.seq(sha1, der.null()), der.bits(signature)))
 
 
 def certificate(subject, subject_key, issuer=None, issuer_key=None, ca=False, usage=(), days=365,

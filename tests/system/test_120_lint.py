@@ -21,7 +21,7 @@ NEXT, NEXT_RA = "ScepNextCAChain", "ScepNextRACertificate"
 SIGNING, ENCRYPTION = ("digital_signature",), ("key_encipherment",)
 
 
-def issue(subject, key, ca, ca_key, usage, days=300, digest=None, extensions=(), issuer=None, is_ca=False):
+def issue(subject, key, ca, ca_key, usage, days=300, sha1=False, extensions=(), issuer=None, is_ca=False):
     """An RA certificate with what the test wants to be told of."""
     now = datetime.datetime.utcnow().replace(microsecond=0)
     builder = (x509.CertificateBuilder()
@@ -35,7 +35,8 @@ def issue(subject, key, ca, ca_key, usage, days=300, digest=None, extensions=(),
         builder = builder.add_extension(x509.KeyUsage(**{u: u in usage for u in pki._USAGES}), True)
     for extension in extensions:
         builder = builder.add_extension(extension, False)
-    return builder.sign(ca_key, digest or hashes.SHA256())
+    made = builder.sign(ca_key, hashes.SHA256())
+    return pki.signed_by_sha1(made, ca_key) if sha1 else made
 
 
 def crl_point(url):
@@ -67,7 +68,7 @@ def files():
     ra("ec-both", SIGNING + ENCRYPTION, key=pki.key("lint-ec", "ec"))
     ra("short", key=pki.key("lint-short", "rsa1024"))
     ra("is-ca", is_ca=True)
-    ra("sha1", digest=hashes.SHA1())
+    ra("sha1", sha1=True)
     ra("long", days=4000)
     ra("printable", issuer=printable)
     ra("server-eku", extensions=[x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])])

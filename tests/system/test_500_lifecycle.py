@@ -141,8 +141,9 @@ def test_graceful_does_not_leak(factory, keys):
     files, memory = state()
     for _ in range(10):
         server.graceful()
-    after_files, after_memory = state()
-    assert after_files <= files + 1
+    # the last restart may have files open for a moment
+    env.wait_until(lambda: state()[0] <= files + 1, what="descriptors are left: %d, now %r" % (files, state()))
+    after_memory = state()[1]
     if not env.sanitizer_environment():
         assert after_memory - memory < 2048, (memory, after_memory)
     server.enroll(keys[0])
