@@ -5,6 +5,7 @@
 #include "core/cms_asn1.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <arpa/inet.h>
 #include <jansson.h>
 
 #define TEXT_MAX 4096 /* of each text, and of all alternative names together */
@@ -91,20 +92,15 @@ static const char *bytes_text(const ASN1_STRING *string, apr_pool_t *p)
 /* An address as people write it, or its bytes. */
 static const char *address_text(const ASN1_STRING *address, apr_pool_t *p)
 {
-    const unsigned char *b = ASN1_STRING_get0_data(address);
-    int len = ASN1_STRING_length(address), i;
-    const char *text = "";
+    const unsigned char *bytes = ASN1_STRING_get0_data(address);
+    int len = ASN1_STRING_length(address);
+    char text[INET6_ADDRSTRLEN];
 
-    if (len == 4) {
-        return apr_psprintf(p, "%d.%d.%d.%d", b[0], b[1], b[2], b[3]);
+    if (len != 4 && len != 16) {
+        return crypt_hex(bytes, (apr_size_t)len, 0, p);
     }
-    if (len != 16) {
-        return crypt_hex(b, (apr_size_t)len, 0, p);
-    }
-    for (i = 0; i < 16; i += 2) {
-        text = apr_psprintf(p, "%s%s%x", text, i ? ":" : "", b[i] << 8 | b[i + 1]);
-    }
-    return text;
+    inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, text, sizeof(text));
+    return apr_pstrdup(p, text);
 }
 
 /* Another kind of name: a UPN as text, else its OID. */

@@ -4,6 +4,7 @@
 #include "fuzz_keys.h"
 
 #include <apr_general.h>
+#include <apr_file_io.h>
 #include <apr_strings.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -252,11 +253,12 @@ static void make_parties(void)
 /* Writes the challenge secret into a directory of its own, for as long as it is read. */
 static void prepare_policy(policy_t *policy)
 {
-    const char *tmp = getenv("TMPDIR");
-    char *dir = apr_pstrcat(root, tmp ? tmp : "/tmp", "/fuzz-XXXXXX", NULL);
-    const char *error;
+    const char *tmp = NULL, *error;
+    char *dir;
     FILE *out;
 
+    FUZZ_CHECK(apr_temp_dir_get(&tmp, root) == APR_SUCCESS);
+    dir = apr_pstrcat(root, tmp, "/fuzz-XXXXXX", NULL);
     FUZZ_CHECK(mkdtemp(dir) != NULL);
     fuzz_world.policy.secret_file = apr_pstrcat(root, dir, "/secret", NULL);
     out = fopen(fuzz_world.policy.secret_file, "w");
