@@ -214,6 +214,14 @@ apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey)
                ? ca->provider->get0_identity(ca->instance, pcert, pkey) : APR_ENOTIMPL;
 }
 
+apr_status_t ca_revoke(ca_t *ca, const ASN1_INTEGER *serial, int reason, outcome_t *out,
+                       apr_pool_t *p)
+{
+    outcome_init(out);
+    return ca->provider->revoke != NULL ? ca->provider->revoke(ca->instance, serial, reason, out, p)
+                                        : APR_ENOTIMPL;
+}
+
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p)
 {
     *text = "";

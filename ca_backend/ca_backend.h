@@ -164,6 +164,15 @@ void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t dead
                ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
 void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cookie,
              apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+
+/*
+ * Revokes a certificate by its serial number; reason: CRLReason, RFC 5280 section 5.3.1.
+ * APR_SUCCESS: revoked, also if it was before.  APR_NOTFOUND: not of this CA.  APR_ENOTIMPL: the
+ * backend cannot.  Other: out is UNAVAILABLE.
+ */
+apr_status_t ca_revoke(ca_t *ca, const ASN1_INTEGER *serial, int reason, outcome_t *out,
+                       apr_pool_t *p);
+
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
 
 #endif /* CA_BACKEND_H */

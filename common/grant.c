@@ -17,6 +17,9 @@ const grant_t *grant_make(const grant_values_t *values, apr_pool_t *p)
     grant->values.tx_key = apr_pstrdup(p, values->tx_key);
     grant->values.transaction_id = apr_pstrdup(p, values->transaction_id);
     grant->values.template_name = apr_pstrdup(p, values->template_name);
+    if (values->subject.data)
+        grant->values.subject.data = apr_pmemdup(p, values->subject.data, values->subject.len);
+    grant->values.sid = apr_pstrdup(p, values->sid);
     return grant;
 }
 
@@ -53,4 +56,14 @@ const unsigned char *grant_serial(const grant_t *grant)
 apr_time_t grant_not_before(const grant_t *grant)
 {
     return grant->values.not_before;
+}
+
+const crypt_buf_t *grant_subject(const grant_t *grant)
+{
+    return grant->values.subject.data ? &grant->values.subject : NULL;
+}
+
+const char *grant_sid(const grant_t *grant)
+{
+    return grant->values.sid;
 }

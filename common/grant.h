@@ -7,6 +7,7 @@
 #ifndef COMMON_GRANT_H
 #define COMMON_GRANT_H
 
+#include "crypt.h"
 #include <apr.h>
 #include <apr_time.h>
 
@@ -20,5 +21,9 @@ const unsigned char *
 grant_csr_digest(const grant_t *grant);                  /* 32 bytes: SHA-256 of the allowed CSR */
 const unsigned char *grant_serial(const grant_t *grant); /* 16 bytes, top bit clear, reserved */
 apr_time_t grant_not_before(const grant_t *grant);       /* reserved; whole seconds */
+/* DER Name that the certificate gets instead of the CSR's subject; NULL: the CSR's. */
+const crypt_buf_t *grant_subject(const grant_t *grant);
+/* Security identifier ("S-1-...") that the certificate carries; NULL: none. */
+const char *grant_sid(const grant_t *grant);
 
 #endif /* COMMON_GRANT_H */

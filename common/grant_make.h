@@ -11,6 +11,8 @@ typedef struct grant_values_t {
     unsigned char csr_digest[32];
     unsigned char serial[16];
     apr_time_t not_before;
+    crypt_buf_t subject; /* data NULL: the CSR's */
+    const char *sid;     /* NULL: none */
 } grant_values_t;
 
 /* Copies values into p. */

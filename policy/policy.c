@@ -182,6 +182,13 @@ static int read_hex(unsigned char *bytes, const char *hex, int len)
     return 1;
 }
 
+/* The template that the certificate will be of. */
+static const char *template_of(const policy_tx_t *tx)
+{
+    return tx->attributes.template_name ? tx->attributes.template_name
+                                        : tx->request->template_name;
+}
+
 /* The grant for an allowed transaction; NULL with out set when the store's record cannot be one. */
 static const grant_t *make_grant(const policy_tx_t *tx, outcome_t *out, apr_pool_t *p)
 {
@@ -191,7 +198,9 @@ static const grant_t *make_grant(const policy_tx_t *tx, outcome_t *out, apr_pool
     values.service = tx->policy->cfg->service;
     values.tx_key = tx->tx_key;
     values.transaction_id = tx->request->transaction_id;
-    values.template_name = tx->request->template_name;
+    values.template_name = template_of(tx);
+    values.subject = tx->attributes.subject;
+    values.sid = tx->attributes.sid;
     memcpy(values.csr_digest, tx->request->csr->digest, sizeof(values.csr_digest));
     values.not_before = tx->store_tx.not_before;
     if (!read_hex(values.serial, tx->store_tx.serial, STORE_SERIAL_LEN) ||
@@ -201,6 +210,61 @@ static const grant_t *make_grant(const policy_tx_t *tx, outcome_t *out, apr_pool
         return NULL;
     }
     return grant_make(&values, p);
+}
+
+/* Takes over a text that a provider added; whether no other has said something else. */
+static int merge_text(const char **mine, const char *theirs)
+{
+    if (!theirs)
+        return 1;
+    if (*mine)
+        return strcmp(*mine, theirs) == 0;
+    *mine = theirs;
+    return 1;
+}
+
+/* Takes over what a provider added; APR_EGENERAL with out set where another one contradicts. */
+static apr_status_t merge(policy_attributes_t *mine, const policy_attributes_t *theirs,
+                          const char *provider, outcome_t *out, apr_pool_t *p)
+{
+    int same = merge_text(&mine->template_name, theirs->template_name) &&
+               merge_text(&mine->sid, theirs->sid) && merge_text(&mine->device, theirs->device) &&
+               merge_text(&mine->user, theirs->user);
+
+    if (theirs->subject.data && mine->subject.data)
+        same = same && theirs->subject.len == mine->subject.len &&
+               memcmp(theirs->subject.data, mine->subject.data, mine->subject.len) == 0;
+    else if (theirs->subject.data)
+        mine->subject = theirs->subject;
+    if (same)
+        return APR_SUCCESS;
+    outcome_unavailable(out, "policy-conflict", 0, p,
+                        "policy '%s' adds something that contradicts another policy", provider);
+    out->text = POLICY_TEXT_UNAVAILABLE;
+    return APR_EGENERAL;
+}
+
+/* Asks every provider, and gathers what they add.  APR_SUCCESS: all allow; otherwise out is set. */
+static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t *log,
+                               apr_pool_t *p)
+{
+    policy_attributes_t gathered, one;
+    apr_status_t rv = APR_SUCCESS;
+    const policy_link_t *link;
+    int i;
+
+    memset(&gathered, 0, sizeof(gathered));
+    for (i = 0; rv == APR_SUCCESS && (link = policy_link_at(tx->policy, i)) != NULL; i++) {
+        if (!link->provider->verify)
+            continue;
+        memset(&one, 0, sizeof(one));
+        rv = link->provider->verify(link->instance, tx, &one, out, log, p);
+        if (rv == APR_SUCCESS)
+            rv = merge(&gathered, &one, link->provider->name, out, p);
+    }
+    if (rv == APR_SUCCESS)
+        tx->attributes = gathered;
+    return rv;
 }
 
 /* Whether a person has to say yes, and has not yet. */
@@ -213,7 +277,7 @@ static int waits_for_approval(const policy_tx_t *tx)
         return 0;
     listed = templates->nelts == 0;
     for (i = 0; !listed && i < templates->nelts; i++)
-        listed = strcmp(APR_ARRAY_IDX(templates, i, const char *), tx->request->template_name) == 0;
+        listed = strcmp(APR_ARRAY_IDX(templates, i, const char *), template_of(tx)) == 0;
     return listed;
 }
 
@@ -221,9 +285,7 @@ apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *o
                            const log_sink_t *log, apr_pool_t *p)
 {
     const policy_t *policy = tx->policy;
-    apr_status_t rv = APR_SUCCESS;
-    const policy_link_t *link;
-    int i;
+    apr_status_t rv;
 
     *pgrant = NULL;
     outcome_init(out);
@@ -234,11 +296,7 @@ apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *o
         return APR_EINVAL;
     }
     /* what the CA has already was verified before it was submitted */
-    for (i = 0; rv == APR_SUCCESS && (link = policy_link_at(policy, i)) != NULL; i++) {
-        if (link->provider->verify && !tx->ca_cookie)
-            rv = link->provider->verify(link->instance, tx, out, log, p);
-    }
-    if (rv != APR_SUCCESS)
+    if (!tx->ca_cookie && (rv = verify_all(tx, out, log, p)) != APR_SUCCESS)
         return rv;
     if (!tx->ca_cookie && waits_for_approval(tx)) {
         outcome_pending(out, "approval", tx->policy->cfg->poll_interval);

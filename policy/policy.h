@@ -9,6 +9,7 @@
  *   policy_begin    known transaction, or claim (providers say what has to be held: reserve)
  *   policy_verify   every provider; consumes nothing; the only maker of a grant
  *   policy_finish   notify every provider (one may forbid delivery), then commit, fail or pend
+ *   policy_work     later, by any host: what notify left in the store's outbox is delivered
  *
  * Promises: verify consumes nothing, finish does; an initial request without a challenge is
  * refused, unless no provider needs one; a store that cannot be asked is OUTCOME_UNAVAILABLE, never
@@ -84,6 +85,19 @@ typedef struct policy_request_t {
     apr_time_t deadline;
 } policy_request_t;
 
+/*
+ * What a provider adds to a request that it allows; all in the call's pool.  Whether a provider may
+ * add something is part of its own configuration.  Two providers that say different things are no
+ * verdict.
+ */
+typedef struct policy_attributes_t {
+    const char *template_name; /* instead of the request's; NULL: as asked */
+    crypt_buf_t subject;       /* DER Name, instead of the CSR's; data NULL: as asked */
+    const char *sid;           /* "S-1-5-21-...": the account's, for the certificate's security
+                                * identifier extension (KB5014754); NULL: none */
+    const char *device, *user; /* whose it is, for logs and records; NULL: unknown */
+} policy_attributes_t;
+
 typedef enum { POLICY_TX_CLAIMED, POLICY_TX_ISSUED, POLICY_TX_PENDING } policy_tx_state_e;
 
 typedef struct policy_tx_t {
@@ -95,6 +109,10 @@ typedef struct policy_tx_t {
     /* of a transaction found by policy_poll() */
     crypt_buf_t csr_der;   /* the waiting request; len 0: none was kept */
     const char *ca_cookie; /* CLAIMED: ask the CA by it; NULL: nothing was submitted yet */
+    policy_attributes_t attributes; /* what verify added; of a waiting request: what it had added */
+    /* out of policy_finish() with ISSUED: a provider forbade delivery, the certificate exists all
+     * the same and has to be revoked */
+    int forbidden;
 } policy_tx_t;
 
 /* How an enrollment ended, for notify and the store. */
@@ -114,6 +132,18 @@ typedef struct policy_event_t {
     apr_interval_time_t wait;
     const outcome_t *outcome; /* why, when not issued */
 } policy_event_t;
+
+/* What a provider's work may use. */
+typedef struct policy_work_t {
+    apr_time_t deadline;
+    /* Revokes a certificate of the service's CA.  issuer: its name by RFC 4514, NULL: any; serial:
+     * lower-case hex; reason: CRLReason of RFC 5280.  APR_SUCCESS (also if it was revoked before);
+     * APR_NOTFOUND: not of this CA; APR_ENOTIMPL: the CA cannot; other: again later. */
+    apr_status_t (*revoke)(void *baton, const char *issuer, const char *serial, int reason,
+                           outcome_t *out, apr_pool_t *p);
+    void *baton;
+    const char *holder; /* this host, for store_lease() */
+} policy_work_t;
 
 /* GenerateChallenge's input. */
 typedef struct policy_mint_t {
@@ -166,12 +196,29 @@ struct policy_provider_t {
     /* Adds what the claim must hold (challenge ids).  No I/O. */
     apr_status_t (*reserve)(void *instance, const policy_request_t *request, store_claim_t *claim,
                             outcome_t *out, apr_pool_t *p);
-    /* APR_SUCCESS: allowed.  APR_EACCES: refused.  Other: cannot say.  Consumes nothing. */
-    apr_status_t (*verify)(void *instance, const policy_tx_t *tx, outcome_t *out,
-                           const log_sink_t *log, apr_pool_t *p);
-    /* Told how it ended.  With ISSUED a status other than APR_SUCCESS forbids delivery. */
-    apr_status_t (*notify)(void *instance, const policy_tx_t *tx, const policy_event_t *event,
+    /* APR_SUCCESS: allowed.  APR_EACCES: refused.  Other: cannot say.  Consumes nothing.
+     * attributes: empty on entry. */
+    apr_status_t (*verify)(void *instance, const policy_tx_t *tx, policy_attributes_t *attributes,
                            outcome_t *out, const log_sink_t *log, apr_pool_t *p);
+    /*
+     * Told how it ended, before the store is.  With ISSUED a status other than APR_SUCCESS forbids
+     * delivery.  What need not be told at once is left in *news (text in p, NULL on entry): it is
+     * kept atomically with the end of the transaction, sealed, and given to deliver later.
+     */
+    apr_status_t (*notify)(void *instance, const policy_tx_t *tx, const policy_event_t *event,
+                           const char **news, outcome_t *out, const log_sink_t *log,
+                           apr_pool_t *p);
+    /*
+     * Delivers what notify left, on any host, once unless an answer is lost.  deadline: be done by
+     * then.  APR_SUCCESS; APR_EINVAL: it never can be; other: try again, after out->retry_after
+     * where the peer names a time.
+     */
+    apr_status_t (*deliver)(void *instance, const char *news, apr_time_t deadline, outcome_t *out,
+                            const log_sink_t *log, apr_pool_t *p);
+    /* What has to be done now and then, by one host at a time.  Returns when to be asked again;
+     * NULL slot: never. */
+    apr_interval_time_t (*work)(void *instance, const policy_work_t *work, const log_sink_t *log,
+                                apr_pool_t *p);
 };
 
 /* Known providers, ended by NULL: one new file and one line in policy.c each. */
@@ -259,6 +306,14 @@ const char *policy_token(const policy_t *policy, const char *text, apr_pool_t *p
  */
 apr_status_t policy_find_certificate(policy_t *policy, const char *serial, crypt_buf_t *der,
                                      outcome_t *out, const log_sink_t *log, apr_pool_t *p);
+
+/*
+ * One round of what is due: delivers the outbox's news, with growing waits between tries, and lets
+ * providers do their work.  Safe on all hosts at once.  *done: news that were delivered.  Returns
+ * when there may be something to do again.
+ */
+apr_interval_time_t policy_work(policy_t *policy, const policy_work_t *work, int *done,
+                                const log_sink_t *log, apr_pool_t *p);
 
 /*
  * Ends a claimed transaction.  With ISSUED only APR_SUCCESS allows delivery: otherwise out is

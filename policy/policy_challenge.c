@@ -281,7 +281,8 @@ static apr_status_t check_bound(const policy_tx_t *tx, outcome_t *out, apr_pool_
     return policy_bound_check(bound, tx->request->csr, tx->request->template_name, out, p);
 }
 
-static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
+                                     policy_attributes_t *attributes, outcome_t *out,
                                      const log_sink_t *log, apr_pool_t *p)
 {
     const challenge_policy_t *self = instance;
@@ -290,6 +291,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx, outc
     const char *id;
     int i, ours = 0;
 
+    (void)attributes;
     (void)log;
     if (tx->request->signer && !*held->challenge_id)
         return APR_SUCCESS;

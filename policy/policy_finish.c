@@ -17,14 +17,16 @@ static apr_status_t notify_all(policy_tx_t *tx, const policy_event_t *event, out
     apr_status_t rv = APR_SUCCESS, one;
     outcome_t ignored;
     const policy_link_t *link;
+    const char *news;
     int i;
 
     for (i = 0; (link = policy_link_at(tx->policy, i)) != NULL; i++) {
         if (!link->provider->notify)
             continue;
         outcome_init(&ignored);
-        one = link->provider->notify(link->instance, tx, event, rv == APR_SUCCESS ? out : &ignored,
-                                     log, p);
+        news = NULL;
+        one = link->provider->notify(link->instance, tx, event, &news,
+                                     rv == APR_SUCCESS ? out : &ignored, log, p);
         if (one != APR_SUCCESS && rv == APR_SUCCESS)
             rv = one;
     }
@@ -38,7 +40,7 @@ static void fail_tx(policy_tx_t *tx, store_blame_e blame, const char *reason, co
     const policy_config_t *cfg = tx->policy->cfg;
     store_result_e result;
     apr_status_t rv = store_fail(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, blame,
-                                 reason, cfg->retention, &result, p);
+                                 reason, cfg->retention, NULL, &result, p);
 
     if (rv != APR_SUCCESS)
         log_to(
@@ -78,7 +80,7 @@ static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event, outc
     for (i = 0; i == 0 || (i == 1 && rv != APR_SUCCESS); i++)
         rv = store_commit(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence,
                           &event->certificate, event->serial ? event->serial : "", cfg->retention,
-                          &result, p);
+                          NULL, &result, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "commit", rv, out, log, p);
     if (result != STORE_OK)
@@ -166,7 +168,7 @@ static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcom
         fail_tx(tx, STORE_BLAME_NOBODY, out->reason, log, p);
         return rv;
     }
-    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, &result, p);
+    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, NULL, &result, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "pend", rv, out, log, p);
     if (result == STORE_FULL || result == STORE_OWNERFULL) {
@@ -198,6 +200,7 @@ apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome
     case POLICY_EVENT_ISSUED:
         if (rv == APR_SUCCESS)
             return commit_tx(tx, event, out, log, p);
+        tx->forbidden = 1;
         fail_tx(tx, out->result == OUTCOME_REFUSED ? STORE_BLAME_DEVICE : STORE_BLAME_NOBODY,
                 out->reason, log, p);
         return rv;

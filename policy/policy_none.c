@@ -6,9 +6,11 @@
 #include "policy_provider.h"
 
 /* Allows. */
-static apr_status_t none_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+static apr_status_t none_verify(void *instance, const policy_tx_t *tx,
+                                policy_attributes_t *attributes, outcome_t *out,
                                 const log_sink_t *log, apr_pool_t *p)
 {
+    (void)attributes;
     (void)instance;
     (void)tx;
     (void)out;

@@ -178,11 +178,13 @@ static apr_status_t static_reserve(void *instance, const policy_request_t *reque
     return APR_SUCCESS;
 }
 
-static apr_status_t static_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+static apr_status_t static_verify(void *instance, const policy_tx_t *tx,
+                                  policy_attributes_t *attributes, outcome_t *out,
                                   const log_sink_t *log, apr_pool_t *p)
 {
     const char *challenge = tx->request->challenge;
 
+    (void)attributes;
     (void)log;
     if (challenge ? matches(instance, challenge) : tx->request->signer != NULL)
         return APR_SUCCESS;

@@ -208,7 +208,8 @@ static apr_status_t no_verdict(const webhook_policy_t *self, const http_answer_t
     return APR_EGENERAL;
 }
 
-static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
+                                   policy_attributes_t *attributes, outcome_t *out,
                                    const log_sink_t *log, apr_pool_t *p)
 {
     const webhook_policy_t *self = instance;
@@ -217,6 +218,7 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx, outcom
     http_answer_t answer;
     apr_status_t rv;
 
+    (void)attributes;
     if (!body)
         return out->result == OUTCOME_REFUSED ? APR_EACCES : APR_EGENERAL;
     rv = post(self, body, tx->request->deadline, &answer, log, p);
@@ -237,7 +239,8 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx, outcom
 }
 
 static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
-                                   const policy_event_t *event, outcome_t *out,
+                                   const policy_event_t *event, const char **news,
+                                   outcome_t *out,
                                    const log_sink_t *log, apr_pool_t *p)
 {
     const webhook_policy_t *self = instance;
@@ -245,6 +248,7 @@ static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
     http_answer_t answer;
     apr_status_t rv;
 
+    (void)news;
     (void)out;
     if (!body)
         return APR_SUCCESS;

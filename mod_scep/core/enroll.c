@@ -165,6 +165,29 @@ static void ask_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx
     }
 }
 
+/* Revokes a certificate that exists but was not allowed to leave, where the CA can. */
+static void revoke_forbidden(const scep_ctx_t *ctx, const crypt_buf_t *leaf)
+{
+    const ASN1_INTEGER *serial = cms_certificate_serial(leaf, ctx->pool);
+    outcome_t out;
+    apr_status_t rv;
+
+    outcome_init(&out);
+    rv = serial ? ca_revoke(ctx->service->ca, serial, CRL_REASON_CESSATION_OF_OPERATION, &out,
+                            ctx->pool)
+                : APR_EINVAL;
+    if (rv == APR_SUCCESS)
+        log_to(ctx->log, LOG_SINK_NOTICE, SCEPTAG(0120),
+               "service '%s': certificate %s was not allowed to be delivered and is revoked",
+               ctx->service->name, crypt_serial_text(serial, ctx->pool));
+    else
+        log_to(ctx->log, LOG_SINK_WARN, SCEPTAG(0121),
+               "service '%s': certificate %s was not allowed to be delivered and could not be "
+               "revoked: %s",
+               ctx->service->name, serial ? crypt_serial_text(serial, ctx->pool) : "?",
+               rv == APR_ENOTIMPL ? "the CA backend does not revoke" : out.detail);
+}
+
 /* What a refusal, or no answer, says of policy's verdict. */
 static scep_verdict_e verdict_of(const outcome_t *out)
 {
@@ -204,6 +227,8 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
     rv = policy_finish(tx, &event, &end, ctx->log, ctx->pool);
     scep_trace_step(trace, SCEP_STEP_COMMIT);
     trace->notified = rv == APR_SUCCESS ? 1 : -1;
+    if (tx->forbidden)
+        revoke_forbidden(ctx, &event.certificate);
     if (event.event == POLICY_EVENT_PENDING || (rv != APR_SUCCESS &&
                                                 event.event == POLICY_EVENT_ISSUED))
         trace->outcome = end;

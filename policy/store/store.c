@@ -174,7 +174,7 @@ void store_clear_tx(store_tx_t *tx)
     tx->tx_key = tx->state = tx->serial = tx->cookie = tx->reason = "";
     tx->transaction_id = tx->subject = tx->template_name = tx->client = "";
     tx->csr_digest = tx->challenge_id = tx->poll_key = "";
-    tx->decision = tx->decided_by = tx->text = "";
+    tx->decision = tx->decided_by = tx->text = tx->record = tx->record_state = "";
     tx->challenge.id = tx->challenge.caller = tx->challenge.template_name = "";
     tx->challenge.bound = "";
 }
@@ -200,6 +200,34 @@ apr_status_t store_child_init(store_t *store, apr_pool_t *pchild)
     return store->provider->child_init(store, pchild);
 }
 
+/* Whether a challenge can be kept, but for its id. */
+static int is_challenge(const store_challenge_t *c)
+{
+    return c->lifetime > 0 && c->uses >= 0 && c->attempts >= 0 &&
+           is_text(c->caller, STORE_TEXT_MAX) && is_text(c->template_name, STORE_TEXT_MAX) &&
+           is_text(c->bound, STORE_LONG_TEXT_MAX);
+}
+
+/* Whether everything of a trail can be kept; none is fine. */
+static int is_trail(const store_trail_t *trail)
+{
+    const store_news_t *news;
+    int i;
+
+    if (!trail)
+        return 1;
+    if (!is_text(trail->record, STORE_LONG_TEXT_MAX) || trail->nnews < 0 ||
+        trail->nnews > STORE_NEWS_PER_TX || (trail->nnews && trail->news_lifetime <= 0))
+        return 0;
+    for (i = 0; i < trail->nnews; i++) {
+        news = &trail->news[i];
+        if (!is_hex(news->id, STORE_ID_LEN) || !is_text(news->recipient, STORE_TEXT_MAX) ||
+            !*news->recipient || !news->payload.data || news->payload.len > STORE_NEWS_MAX)
+            return 0;
+    }
+    return 1;
+}
+
 apr_status_t store_issue(store_t *store, const char *service, store_challenge_t *challenge, int cap,
                          store_result_e *result, int *outstanding, apr_interval_time_t *wait,
                          apr_pool_t *p)
@@ -210,15 +238,18 @@ apr_status_t store_issue(store_t *store, const char *service, store_challenge_t 
     challenge->issued = challenge->expires = 0;
     if (!store->provider->issue)
         return APR_ENOTIMPL;
-    if (!is_service(service) || !is_hex(challenge->id, STORE_ID_LEN) || challenge->lifetime <= 0 ||
-        challenge->uses < 0 || challenge->attempts < 0 || cap < 0 || challenge->caller_max < 0 ||
-        !is_text(challenge->caller, STORE_TEXT_MAX) ||
-        !is_text(challenge->template_name, STORE_TEXT_MAX) ||
-        !is_text(challenge->bound, STORE_LONG_TEXT_MAX))
+    if (!is_service(service) || !is_hex(challenge->id, STORE_ID_LEN) || !is_challenge(challenge) ||
+        cap < 0 || challenge->caller_max < 0)
         return invalid(p, "issue");
     return answer(
         store->provider->issue(store, service, challenge, cap, result, outstanding, wait, p),
         result, STORE_NOTFOUND);
+}
+
+/* Whether a claim's adopted challenge can be kept; none is fine. */
+static int is_adopted(const store_claim_t *c)
+{
+    return !c->adopt || (c->challenge_id[0] && is_challenge(c->adopt));
 }
 
 /* Whether every field of a claim can be kept. */
@@ -242,7 +273,7 @@ static int claim_is_valid(const store_claim_t *c)
            is_hex(c->serial, STORE_SERIAL_LEN) && c->lease > 0 && c->retention > 0 &&
            c->not_before >= 0 && is_text(c->transaction_id, STORE_TEXT_MAX) &&
            is_text(c->subject, STORE_LONG_TEXT_MAX) && is_text(c->template_name, STORE_TEXT_MAX) &&
-           is_text(c->client, STORE_TEXT_MAX);
+           is_text(c->client, STORE_TEXT_MAX) && is_adopted(c);
 }
 
 apr_status_t store_claim(store_t *store, const char *service, const store_claim_t *claim,
@@ -260,37 +291,39 @@ apr_status_t store_claim(store_t *store, const char *service, const store_claim_
 
 apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
-                          apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+                          apr_interval_time_t retention, const store_trail_t *trail,
+                          store_result_e *result, apr_pool_t *p)
 {
     *result = STORE_FENCED;
     if (!store->provider->commit)
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || retention <= 0 ||
         !certificate || !certificate->data || certificate->len == 0 ||
-        certificate->len > STORE_CERTIFICATE_MAX || !is_serial(serial))
+        certificate->len > STORE_CERTIFICATE_MAX || !is_serial(serial) || !is_trail(trail))
         return invalid(p, "commit");
     return answer(store->provider->commit(store, service, tx_key, fence, certificate, serial,
-                                          retention, result, p),
+                                          retention, trail, result, p),
                   result, STORE_FENCED);
 }
 
 apr_status_t store_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
-                        store_result_e *result, apr_pool_t *p)
+                        const store_trail_t *trail, store_result_e *result, apr_pool_t *p)
 {
     *result = STORE_FENCED;
     if (!store->provider->fail)
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || retention <= 0 ||
-        !is_text(reason, STORE_TEXT_MAX))
+        !is_text(reason, STORE_TEXT_MAX) || !is_trail(trail))
         return invalid(p, "fail");
-    return answer(
-        store->provider->fail(store, service, tx_key, fence, blame, reason, retention, result, p),
-        result, STORE_FENCED);
+    return answer(store->provider->fail(store, service, tx_key, fence, blame, reason, retention,
+                                        trail, result, p),
+                  result, STORE_FENCED);
 }
 
 apr_status_t store_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                        const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
+                        const store_pend_t *pend, const store_trail_t *trail,
+                        store_result_e *result, apr_pool_t *p)
 {
     *result = STORE_FENCED;
     if (!store->provider->pend)
@@ -300,10 +333,11 @@ apr_status_t store_pend(store_t *store, const char *service, const char *tx_key,
         !is_text(pend->owner, STORE_ID_LEN) ||
         (*pend->owner && !is_hex(pend->owner, STORE_ID_LEN)) ||
         !is_text(pend->cookie, STORE_LONG_TEXT_MAX) ||
-        (pend->request && pend->request->data && pend->request->len > STORE_REQUEST_MAX))
+        (pend->request && pend->request->data && pend->request->len > STORE_REQUEST_MAX) ||
+        !is_trail(trail))
         return invalid(p, "pend");
-    return answer(store->provider->pend(store, service, tx_key, fence, pend, result, p), result,
-                  STORE_FENCED);
+    return answer(store->provider->pend(store, service, tx_key, fence, pend, trail, result, p),
+                  result, STORE_FENCED);
 }
 
 apr_status_t store_poll(store_t *store, const char *service, const char *poll_key,
@@ -371,6 +405,66 @@ apr_status_t store_list(store_t *store, const char *service, int max, apr_array_
     if (!is_service(service) || max < 1)
         return invalid(p, "list");
     return store->provider->list(store, service, max, ptxs, p);
+}
+
+apr_status_t store_records(store_t *store, const char *service, const char *state, int max,
+                           apr_array_header_t **ptxs, apr_pool_t *p)
+{
+    *ptxs = apr_array_make(p, 0, sizeof(store_tx_t *));
+    if (!store->provider->records)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || max < 1 || !is_text(state, STORE_TEXT_MAX))
+        return invalid(p, "records");
+    return store->provider->records(store, service, state, max, ptxs, p);
+}
+
+apr_status_t store_take(store_t *store, const char *service, int max, apr_interval_time_t lease,
+                        apr_array_header_t **pnews, apr_pool_t *p)
+{
+    *pnews = apr_array_make(p, 0, sizeof(store_news_t *));
+    if (!store->provider->take)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || max < 1 || lease <= 0)
+        return invalid(p, "take");
+    return store->provider->take(store, service, max, lease, pnews, p);
+}
+
+apr_status_t store_settle(store_t *store, const char *service, const char *news_id,
+                          apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,
+                          store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    if (!store->provider->settle)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_hex(news_id, STORE_ID_LEN) || fence < 1 || wait < 0)
+        return invalid(p, "settle");
+    return answer(store->provider->settle(store, service, news_id, fence, how, wait, result, p),
+                  result, STORE_NOTFOUND);
+}
+
+apr_status_t store_outbox(store_t *store, const char *service, int *count, apr_time_t *oldest,
+                          apr_pool_t *p)
+{
+    *count = 0;
+    *oldest = 0;
+    if (!store->provider->outbox)
+        return APR_ENOTIMPL;
+    if (!is_service(service))
+        return invalid(p, "outbox");
+    return store->provider->outbox(store, service, count, oldest, p);
+}
+
+apr_status_t store_lease(store_t *store, const char *service, const char *name, const char *holder,
+                         apr_interval_time_t lease, store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_BUSY;
+    if (!store->provider->lease)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_text(name, STORE_TEXT_MAX) || !*name ||
+        !is_text(holder, STORE_TEXT_MAX) || !*holder || lease < 0)
+        return invalid(p, "lease");
+    return answer(store->provider->lease(store, service, name, holder, lease, result, p), result,
+                  STORE_BUSY);
 }
 
 apr_status_t store_revoke(store_t *store, const char *service, const char *challenge_id,

@@ -43,6 +43,8 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_REQUEST_MAX 131072    /* bytes kept with a waiting transaction */
 #define STORE_CERTIFICATE_SERIAL_MAX 64 /* hex digits of an issued certificate's serial number */
 #define STORE_LIMITS 2                  /* counters of one claim */
+#define STORE_NEWS_MAX 131072           /* bytes of one piece of news */
+#define STORE_NEWS_PER_TX 4             /* pieces that one change of a transaction leaves */
 
 typedef enum {
     STORE_OK,      /* issue, commit, fail, pend, decide, revoke: done (now, or by the same call
@@ -59,10 +61,10 @@ typedef enum {
     STORE_FULL,        /* issue: cap reached; wait says when the next place is free.  pend: as
                           many transactions wait as may; nothing was changed, call fail */
     STORE_EXISTS,      /* issue: the id is taken by another challenge: make a new one */
-    STORE_FENCED,      /* commit, fail, pend: lease lost to another claim; nothing was changed */
+    STORE_FENCED,      /* commit, fail, pend, settle: lease lost to another; nothing was changed */
     STORE_REFUSED,     /* poll: failed for good; claim: denied (decide), which is final; see reason
                           and text */
-    STORE_NOTFOUND,    /* poll, find, find_certificate, decide: unknown */
+    STORE_NOTFOUND,    /* poll, find, find_certificate, decide, settle: unknown */
     STORE_HELD,        /* claim: the challenge's last use is held by a waiting transaction */
     STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
     STORE_CONFLICT,    /* decide: the transaction does not wait, or not with this cookie, or was
@@ -124,7 +126,47 @@ typedef struct store_claim_t {
         int max;
     } limit[STORE_LIMITS];
     apr_interval_time_t limit_window; /* > 0 where a limit is used */
+    /*
+     * A challenge that proves itself and needs no issue: where challenge_id[0] is not known, the
+     * claim first makes it from this (lifetime counts from now; id, caller_max, issued and expires
+     * do not matter), outside of every cap, then goes on as if it had been issued.  lifetime must
+     * outlast the proof, or it could be made again.  NULL: none.
+     */
+    const store_challenge_t *adopt;
 } store_claim_t;
+
+/* Something to be told to somebody outside; see take. */
+typedef struct store_news_t {
+    const char *id;        /* STORE_ID_LEN hex; news with a known id are kept once */
+    const char *recipient; /* who delivers it, at most STORE_TEXT_MAX bytes, not "" */
+    crypt_buf_t payload;   /* opaque, at most STORE_NEWS_MAX */
+    /* out, of take */
+    const char *tx_key;
+    apr_int64_t fence; /* hand it to settle */
+    int tries;         /* this one included */
+    apr_time_t created;
+    int late; /* its life time is over: the last chance to say so */
+} store_news_t;
+
+/*
+ * What a change of a transaction leaves behind, atomically with it.  A record replaces an earlier
+ * one of the transaction.  Its state is "processing" while news of the transaction are on their
+ * way, "failed" once one was given up, otherwise "succeed".
+ */
+typedef struct store_trail_t {
+    const char *record; /* JSON for the list of request statuses, at most STORE_LONG_TEXT_MAX; "":
+                           no record is made, one that is there stays */
+    const store_news_t *news; /* id, recipient, payload */
+    int nnews;                /* at most STORE_NEWS_PER_TX */
+    apr_interval_time_t news_lifetime; /* how long delivery is tried; > 0 with news */
+} store_trail_t;
+
+/* How the delivery of one piece of news went. */
+typedef enum {
+    STORE_NEWS_DONE,  /* delivered: forget it */
+    STORE_NEWS_AGAIN, /* take gives it again after a wait */
+    STORE_NEWS_LOST   /* given up: forget it */
+} store_settle_e;
 
 /* What pend keeps. */
 typedef struct store_pend_t {
@@ -165,6 +207,8 @@ typedef struct store_tx_t {
     const char *decision;          /* "", "approved", "denied" */
     const char *decided_by, *text; /* by and text of the decision */
     apr_time_t created, updated;
+    const char *record;            /* of trail; "" none */
+    const char *record_state;      /* "", "processing", "succeed", "failed" */
     store_challenge_t challenge; /* claim with CLAIMED: caller, template, bound, issued, expires */
 } store_tx_t;
 
@@ -214,8 +258,9 @@ struct store_provider_t {
 
     /*
      * The one atomic step of an enrollment, in this order: known transaction (ISSUED, PENDING,
-     * BUSY; same nonce: CLAIMED again; lease over or failed: as a new one, but with the reserved
-     * serial and notBefore and fence + 1; a denied one: REFUSED), then the counters of a new
+     * BUSY; same nonce: CLAIMED again; lease over: as a new one, but with the reserved serial and
+     * notBefore and fence + 1; failed: with its own serial and notBefore, since a certificate with
+     * the old ones may have been revoked; a denied one: REFUSED), then the counters of a new
      * transaction (LIMITED: nothing changes), then the challenge if it needs one
      * (NOCHALLENGE, EXPIRED, MISMATCH, USED; BUSY while another transaction holds its last use and
      * lives, HELD while all who hold one wait for the CA or an administrator), then hold it and
@@ -239,12 +284,13 @@ struct store_provider_t {
      */
     apr_status_t (*commit)(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
-                           apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
+                           apr_interval_time_t retention, const store_trail_t *trail,
+                           store_result_e *result, apr_pool_t *p);
 
     /* Nothing was issued.  reason: outcome_t reason.  OK or FENCED. */
     apr_status_t (*fail)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                          store_blame_e blame, const char *reason, apr_interval_time_t retention,
-                         store_result_e *result, apr_pool_t *p);
+                         const store_trail_t *trail, store_result_e *result, apr_pool_t *p);
 
     /*
      * Waits for the CA or an administrator: keeps cookie and request for any host, ends the lease,
@@ -254,7 +300,8 @@ struct store_provider_t {
      * forgotten; a later one does not prolong that.
      */
     apr_status_t (*pend)(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                         const store_pend_t *pend, store_result_e *result, apr_pool_t *p);
+                         const store_pend_t *pend, const store_trail_t *trail,
+                         store_result_e *result, apr_pool_t *p);
 
     /*
      * CertPoll: finds by poll key.  A pending transaction whose wait is over is taken over: CLAIMED
@@ -291,6 +338,42 @@ struct store_provider_t {
      * certificate and request; wait is set. */
     apr_status_t (*list)(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                          apr_pool_t *p);
+
+    /*
+     * The request-status records of a state ("processing", "succeed", "failed"; "" any), those that
+     * changed last first, at most max: an array of store_tx_t* with tx_key, transaction_id, state,
+     * record, record_state, created and updated.  A record is kept as long as its transaction.
+     */
+    apr_status_t (*records)(store_t *store, const char *service, const char *state, int max,
+                            apr_array_header_t **ptxs, apr_pool_t *p);
+
+    /*
+     * The outbox.  Gives news that are due, oldest first, at most max (an array of store_news_t*),
+     * and holds each for the caller until lease ends or settle; nobody else gets them meanwhile.
+     * After that they are due again.  Late ones are given whether due or not, unless held.
+     */
+    apr_status_t (*take)(store_t *store, const char *service, int max, apr_interval_time_t lease,
+                         apr_array_header_t **pnews, apr_pool_t *p);
+
+    /*
+     * Says what became of taken news; AGAIN: due after wait.  The transaction's record follows.
+     * OK; FENCED: somebody else has it; NOTFOUND: it is gone, as after an OK whose answer was lost.
+     */
+    apr_status_t (*settle)(store_t *store, const char *service, const char *news_id,
+                           apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,
+                           store_result_e *result, apr_pool_t *p);
+
+    /* How many news there are, and when the oldest was created (0: none). */
+    apr_status_t (*outbox)(store_t *store, const char *service, int *count, apr_time_t *oldest,
+                           apr_pool_t *p);
+
+    /*
+     * Work that one host at a time does: OK: holder has it until lease ends (also when it had it);
+     * BUSY: another one does.  name, holder: at most STORE_TEXT_MAX bytes.  lease 0: gives it back.
+     */
+    apr_status_t (*lease)(store_t *store, const char *service, const char *name,
+                          const char *holder, apr_interval_time_t lease, store_result_e *result,
+                          apr_pool_t *p);
 
     /* Makes a challenge unusable from now on, by ending its life time.  OK or NOCHALLENGE. */
     apr_status_t (*revoke)(store_t *store, const char *service, const char *challenge_id,
@@ -334,12 +417,14 @@ apr_status_t store_claim(store_t *store, const char *service, const store_claim_
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
-                          apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
+                          apr_interval_time_t retention, const store_trail_t *trail,
+                          store_result_e *result, apr_pool_t *p);
 apr_status_t store_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
-                        store_result_e *result, apr_pool_t *p);
+                        const store_trail_t *trail, store_result_e *result, apr_pool_t *p);
 apr_status_t store_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                        const store_pend_t *pend, store_result_e *result, apr_pool_t *p);
+                        const store_pend_t *pend, const store_trail_t *trail,
+                        store_result_e *result, apr_pool_t *p);
 apr_status_t store_poll(store_t *store, const char *service, const char *poll_key,
                         const char *nonce, apr_interval_time_t lease, store_result_e *result,
                         store_tx_t *tx, apr_pool_t *p);
@@ -352,6 +437,17 @@ apr_status_t store_decide(store_t *store, const char *service, const char *tx_ke
                           store_result_e *result, apr_pool_t *p);
 apr_status_t store_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p);
+apr_status_t store_records(store_t *store, const char *service, const char *state, int max,
+                           apr_array_header_t **ptxs, apr_pool_t *p);
+apr_status_t store_take(store_t *store, const char *service, int max, apr_interval_time_t lease,
+                        apr_array_header_t **pnews, apr_pool_t *p);
+apr_status_t store_settle(store_t *store, const char *service, const char *news_id,
+                          apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,
+                          store_result_e *result, apr_pool_t *p);
+apr_status_t store_outbox(store_t *store, const char *service, int *count, apr_time_t *oldest,
+                          apr_pool_t *p);
+apr_status_t store_lease(store_t *store, const char *service, const char *name, const char *holder,
+                         apr_interval_time_t lease, store_result_e *result, apr_pool_t *p);
 apr_status_t store_revoke(store_t *store, const char *service, const char *challenge_id,
                           store_result_e *result, apr_pool_t *p);
 apr_status_t store_sweep(store_t *store, const char *service, int max, int *removed, apr_pool_t *p);

@@ -77,12 +77,14 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t redis_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
-                          apr_interval_time_t retention, store_result_e *result, apr_pool_t *p);
+                          apr_interval_time_t retention, const store_trail_t *trail,
+                          store_result_e *result, apr_pool_t *p);
 apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
-                        store_result_e *result, apr_pool_t *p);
+                        const store_trail_t *trail, store_result_e *result, apr_pool_t *p);
 apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                        const store_pend_t *pend, store_result_e *result, apr_pool_t *p);
+                        const store_pend_t *pend, const store_trail_t *trail,
+                        store_result_e *result, apr_pool_t *p);
 apr_status_t redis_poll(store_t *store, const char *service, const char *poll_key,
                         const char *nonce, apr_interval_time_t lease, store_result_e *result,
                         store_tx_t *tx, apr_pool_t *p);

@@ -64,10 +64,12 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
 
 apr_status_t redis_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
-                          apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+                          apr_interval_time_t retention, const store_trail_t *trail,
+                          store_result_e *result, apr_pool_t *p)
 {
     redis_args_t args;
 
+    (void)trail;
     redis_start_args(&args, service, p);
     redis_add_text(&args, tx_key);
     redis_add_number(&args, fence, p);
@@ -80,10 +82,11 @@ apr_status_t redis_commit(store_t *store, const char *service, const char *tx_ke
 
 apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                         store_blame_e blame, const char *reason, apr_interval_time_t retention,
-                        store_result_e *result, apr_pool_t *p)
+                        const store_trail_t *trail, store_result_e *result, apr_pool_t *p)
 {
     redis_args_t args;
 
+    (void)trail;
     redis_start_args(&args, service, p);
     redis_add_text(&args, tx_key);
     redis_add_number(&args, fence, p);
@@ -95,11 +98,13 @@ apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key,
 }
 
 apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                        const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
+                        const store_pend_t *pend, const store_trail_t *trail,
+                        store_result_e *result, apr_pool_t *p)
 {
     const crypt_buf_t *request = pend->request;
     redis_args_t args;
 
+    (void)trail;
     redis_start_args(&args, service, p);
     redis_add_text(&args, tx_key);
     redis_add_number(&args, fence, p);

@@ -245,13 +245,15 @@ static int may_end(sqlite_call_t *c, const char *tx_key, apr_int64_t fence, cons
 
 apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
-                           apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+                           apr_interval_time_t retention, const store_trail_t *trail,
+                           store_result_e *result, apr_pool_t *p)
 {
     sqlite_tx_row_t row;
     sqlite_call_t c;
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
     apr_int64_t keep;
 
+    (void)trail;
     if (rv != APR_SUCCESS)
         return rv;
     keep = c.now + sqlite_to_ms(retention);
@@ -266,13 +268,14 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
 
 apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                          store_blame_e blame, const char *reason, apr_interval_time_t retention,
-                         store_result_e *result, apr_pool_t *p)
+                         const store_trail_t *trail, store_result_e *result, apr_pool_t *p)
 {
     sqlite_tx_row_t row;
     sqlite_call_t c;
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
     apr_int64_t keep;
 
+    (void)trail;
     if (rv != APR_SUCCESS)
         return rv;
     keep = c.now + sqlite_to_ms(retention);
@@ -313,7 +316,8 @@ static int may_wait(sqlite_call_t *c, const sqlite_tx_row_t *row, const store_pe
 }
 
 apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
-                         const store_pend_t *pend, store_result_e *result, apr_pool_t *p)
+                         const store_pend_t *pend, const store_trail_t *trail,
+                         store_result_e *result, apr_pool_t *p)
 {
     const crypt_buf_t *request = pend->request;
     sqlite_tx_row_t row;
@@ -321,6 +325,7 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
     apr_int64_t keep;
 
+    (void)trail;
     if (rv != APR_SUCCESS)
         return rv;
     if (may_end(&c, tx_key, fence, "pending", &row, result) &&

@@ -147,11 +147,12 @@ static fuzz_store_tx_t *held(fuzz_store_t *s, const char *tx_key, apr_int64_t fe
 static apr_status_t fuzz_commit(store_t *store, const char *service, const char *tx_key,
                                 apr_int64_t fence, const crypt_buf_t *certificate,
                                 const char *serial, apr_interval_time_t retention,
-                                store_result_e *result, apr_pool_t *p)
+                                const store_trail_t *trail, store_result_e *result, apr_pool_t *p)
 {
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);
 
+    (void)trail;
     (void)service, (void)retention;
     if (s->fault == FUZZ_STORE_COMMIT_FAILS)
         return store_set_error(p, APR_TIMEUP, "no answer");
@@ -167,11 +168,13 @@ static apr_status_t fuzz_commit(store_t *store, const char *service, const char 
 
 static apr_status_t fuzz_fail(store_t *store, const char *service, const char *tx_key,
                               apr_int64_t fence, store_blame_e blame, const char *reason,
-                              apr_interval_time_t retention, store_result_e *result, apr_pool_t *p)
+                              apr_interval_time_t retention, const store_trail_t *trail,
+                              store_result_e *result, apr_pool_t *p)
 {
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);
 
+    (void)trail;
     (void)service, (void)blame, (void)retention, (void)p;
     if (e) {
         e->tx.state = "failed";
@@ -182,12 +185,14 @@ static apr_status_t fuzz_fail(store_t *store, const char *service, const char *t
 }
 
 static apr_status_t fuzz_pend(store_t *store, const char *service, const char *tx_key,
-                              apr_int64_t fence, const store_pend_t *pend, store_result_e *result,
+                              apr_int64_t fence, const store_pend_t *pend, const store_trail_t *trail,
+                              store_result_e *result,
                               apr_pool_t *p)
 {
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);
 
+    (void)trail;
     (void)service;
     if (s->fault == FUZZ_STORE_PEND_FAILS)
         return store_set_error(p, APR_TIMEUP, "no answer");

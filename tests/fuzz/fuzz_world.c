@@ -155,9 +155,11 @@ static const ca_provider_t stub_ca = {
 
 /* ---- a policy */
 
-static apr_status_t stub_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+static apr_status_t stub_verify(void *instance, const policy_tx_t *tx,
+                                policy_attributes_t *attributes, outcome_t *out,
                                 const log_sink_t *log, apr_pool_t *p)
 {
+    (void)attributes;
     (void)instance, (void)tx, (void)log;
     if (fuzz_world.verify == OUTCOME_SUCCESS)
         return APR_SUCCESS;
@@ -169,9 +171,11 @@ static apr_status_t stub_verify(void *instance, const policy_tx_t *tx, outcome_t
     return APR_EACCES;
 }
 
-static apr_status_t stub_notify(void *instance, const policy_tx_t *tx, const policy_event_t *event,
-                                outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+static apr_status_t stub_notify(void *instance, const policy_tx_t *tx,
+                                const policy_event_t *event,
+                                const char **news, outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
+    (void)news;
     (void)instance, (void)tx, (void)log;
     if (!fuzz_world.forbid || event->event != POLICY_EVENT_ISSUED)
         return APR_SUCCESS;

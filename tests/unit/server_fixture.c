@@ -81,9 +81,11 @@ static const ca_provider_t stub_ca = {
     .chain = stub_chain
 };
 
-static apr_status_t stub_verify(void *instance, const policy_tx_t *tx, outcome_t *out,
+static apr_status_t stub_verify(void *instance, const policy_tx_t *tx,
+                                policy_attributes_t *attributes, outcome_t *out,
                                 const log_sink_t *log, apr_pool_t *p)
 {
+    (void)attributes;
     (void)instance, (void)tx, (void)log;
     world.verifies++;
     if (world.verify_result == OUTCOME_REFUSED)
@@ -94,9 +96,11 @@ static apr_status_t stub_verify(void *instance, const policy_tx_t *tx, outcome_t
     return world.verify;
 }
 
-static apr_status_t stub_notify(void *instance, const policy_tx_t *tx, const policy_event_t *event,
-                                outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+static apr_status_t stub_notify(void *instance, const policy_tx_t *tx,
+                                const policy_event_t *event,
+                                const char **news, outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
+    (void)news;
     (void)instance, (void)tx, (void)log;
     world.notifies++;
     if (world.notify != APR_SUCCESS && event->event == POLICY_EVENT_ISSUED)

@@ -114,7 +114,7 @@ store_result_e calls_commit_serial(int t, apr_int64_t fence, const char *serial,
     store_result_e result;
 
     ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert,
-                                  serial, retention, &result, calls.p),
+                                  serial, retention, NULL, &result, calls.p),
                      APR_SUCCESS);
     return result;
 }
@@ -129,7 +129,7 @@ store_result_e calls_fail(int t, apr_int64_t fence, store_blame_e blame)
     store_result_e result;
 
     ck_assert_int_eq(store_fail(calls.store, calls.service, calls_id(1000 + t), fence, blame,
-                                "test-reason", KEEP, &result, calls.p),
+                                "test-reason", KEEP, NULL, &result, calls.p),
                      APR_SUCCESS);
     return result;
 }
@@ -151,7 +151,7 @@ store_result_e calls_send_pend(int t, apr_int64_t fence, const store_pend_t *pen
     store_result_e result;
 
     ck_assert_int_eq(
-        store_pend(calls.store, calls.service, calls_id(1000 + t), fence, pend, &result, calls.p),
+        store_pend(calls.store, calls.service, calls_id(1000 + t), fence, pend, NULL, &result, calls.p),
         APR_SUCCESS);
     return result;
 }

@@ -30,9 +30,11 @@ static struct {
     policy_event_e event;
 } stub;
 
-static apr_status_t stub_verify(void *instance, const policy_tx_t *t, outcome_t *o,
+static apr_status_t stub_verify(void *instance, const policy_tx_t *t,
+                                policy_attributes_t *attributes, outcome_t *o,
                                 const log_sink_t *l, apr_pool_t *pool)
 {
+    (void)attributes;
     (void)instance;
     (void)l;
     ck_assert_ptr_nonnull(t);
@@ -44,9 +46,11 @@ static apr_status_t stub_verify(void *instance, const policy_tx_t *t, outcome_t 
     return stub.verify;
 }
 
-static apr_status_t stub_notify(void *instance, const policy_tx_t *t, const policy_event_t *event,
-                                outcome_t *o, const log_sink_t *l, apr_pool_t *pool)
+static apr_status_t stub_notify(void *instance, const policy_tx_t *t,
+                                const policy_event_t *event, const char **news, outcome_t *o,
+                                const log_sink_t *l, apr_pool_t *pool)
 {
+    (void)news;
     (void)instance;
     (void)l;
     ck_assert_ptr_nonnull(t);

@@ -115,7 +115,8 @@ START_TEST(records_go_after_retention)
     ck_assert_int_eq(calls_send(&c), STORE_CLAIMED);
     cert = calls_certificate(1);
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, c.tx_key, 1, &cert, "", MS(60), &result, calls.p),
+        store_commit(calls.store, calls.service, c.tx_key, 1, &cert, "", MS(60),
+                     NULL, &result, calls.p),
         APR_SUCCESS);
     ck_assert_int_eq(calls_find(1), STORE_OK);
     apr_sleep(MS(90));
@@ -195,7 +196,7 @@ START_TEST(hostile_texts)
         ck_assert_int_eq(calls_poll((int)i, 77, LEASE), STORE_CLAIMED);
         ck_assert_str_eq(calls.tx.cookie, text);
         ck_assert_int_eq(store_fail(calls.store, calls.service, c.tx_key, 2, STORE_BLAME_NOBODY,
-                                    text, KEEP, &result, calls.p),
+                                    text, KEEP, NULL, &result, calls.p),
                          APR_SUCCESS);
         ck_assert_int_eq(calls_poll((int)i, 78, LEASE), STORE_REFUSED);
         ck_assert_str_eq(calls.tx.reason, text);
@@ -262,28 +263,32 @@ START_TEST(arguments)
                                  &calls.free_in, calls.p),
                      APR_EINVAL);
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP,
+                     NULL, &result, calls.p),
         APR_EINVAL);
     cert.data = (unsigned char *)big;
     cert.len = STORE_CERTIFICATE_MAX + 1;
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP,
+                     NULL, &result, calls.p),
         APR_EINVAL);
     cert.len = 1;
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 0, &cert, "", KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 0, &cert, "", KEEP,
+                     NULL, &result, calls.p),
         APR_EINVAL);
     ck_assert_int_eq(
-        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP, &result, calls.p),
+        store_commit(calls.store, calls.service, calls_id(1), 1, &cert, "", KEEP,
+                     NULL, &result, calls.p),
         APR_SUCCESS);
     ck_assert_int_eq(result, STORE_FENCED);
     ck_assert_int_eq(store_fail(calls.store, calls.service, calls_id(1), 1, STORE_BLAME_NOBODY,
-                                NULL, KEEP, &result, calls.p),
+                                NULL, KEEP, NULL, &result, calls.p),
                      APR_EINVAL);
     pend = calls_make_pend(0, KEEP);
     pend.cookie = big;
     ck_assert_int_eq(
-        store_pend(calls.store, calls.service, calls_id(1), 1, &pend, &result, calls.p),
+        store_pend(calls.store, calls.service, calls_id(1), 1, &pend, NULL, &result, calls.p),
         APR_EINVAL);
     ck_assert_int_eq(store_poll(calls.store, calls.service, calls_id(1), "x", LEASE, &result,
                                 &calls.tx, calls.p),
@@ -306,7 +311,7 @@ START_TEST(largest_certificate)
     cert.len = STORE_CERTIFICATE_MAX;
     calls_claim(1, 0, 1, LEASE);
     ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1001), 1, &cert, "", KEEP,
-                                  &result, calls.p),
+                                  NULL, &result, calls.p),
                      APR_SUCCESS);
     ck_assert_int_eq(calls_claim(1, 0, 2, LEASE), STORE_ISSUED);
     ck_assert_uint_eq(calls.tx.certificate.len, cert.len);

@@ -94,7 +94,8 @@ static apr_status_t commit(int t, apr_int64_t fence, store_result_e *result, apr
 
     cert.data = (const unsigned char *)&t;
     cert.len = sizeof(t);
-    return store_commit(store, service, name(pool, 2, t), fence, &cert, "", KEEP, result, pool);
+    return store_commit(store, service, name(pool, 2, t), fence, &cert, "", KEEP,
+                        NULL, result, pool);
 }
 
 /* One worker: tries every challenge, in an order of its own, with a transaction of its own. */
@@ -274,7 +275,8 @@ START_TEST(one_decision_wins)
     pend.wait = pend.retention = KEEP;
     for (n = 0; n < CHALLENGES; n++) {
         ck_assert_int_eq(claim(n, n, 1, KEEP, &result, &tx, p), APR_SUCCESS);
-        ck_assert_int_eq(store_pend(store, service, name(p, 2, n), tx.fence, &pend, &result, p),
+        ck_assert_int_eq(store_pend(store, service, name(p, 2, n), tx.fence, &pend,
+                                    NULL, &result, p),
                          APR_SUCCESS);
         ck_assert_int_eq(result, STORE_OK);
     }

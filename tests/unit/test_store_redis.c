@@ -249,7 +249,7 @@ static apr_status_t ask(store_t *store, char slot, store_result_e *result)
     case 'd':
         return store_decide(store, "redis", hex, &decision, 1, result, p);
     case 'p':
-        return store_pend(store, "redis", hex, 1, &pend, result, p);
+        return store_pend(store, "redis", hex, 1, &pend, NULL, result, p);
     case 's':
         return store_find_certificate(store, "redis", "01", result, &tx, p);
     default:

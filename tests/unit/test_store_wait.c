@@ -344,7 +344,8 @@ END_TEST
         pend = calls_make_pend(0, KEEP);                                                        \
         pend.member = (value);                                                                  \
         ck_assert_int_eq(                                                                       \
-            store_pend(calls.store, calls.service, calls_id(1001), 1, &pend, &result, calls.p), \
+            store_pend(calls.store, calls.service, calls_id(1001), 1, &pend,                      \
+                       NULL, &result, calls.p),                                                   \
             APR_EINVAL);                                                                        \
         ck_assert_int_eq(result, STORE_FENCED);                                                 \
     } while (0)
@@ -404,10 +405,10 @@ START_TEST(wrong_arguments)
     CHECK_SERIAL(big);
     cert = calls_certificate(1);
     ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1001), 1, &cert, big, KEEP,
-                                  &result, calls.p),
+                                  NULL, &result, calls.p),
                      APR_EINVAL);
     ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1001), 1, &cert, "AB", KEEP,
-                                  &result, calls.p),
+                                  NULL, &result, calls.p),
                      APR_EINVAL);
     ck_assert_int_eq(result, STORE_FENCED);
     ck_assert_int_eq(calls_commit(1, 1), STORE_OK);
