@@ -61,7 +61,9 @@ static int read_request(request_rec *r, const scep_service_conf_t *service, scep
     /* base64 in three quarters of its length, each character perhaps escaped in part */
     if (r->args && strlen(r->args) > 2 * limit) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
-                      SCEPTAG(0413) ": the query is too long for ScepMaxMessageSize");
+                      SCEPTAG(0413) ": the query of %" APR_SIZE_T_FMT " bytes is too long for "
+                                    "ScepMaxMessageSize (%" APR_SIZE_T_FMT ")",
+                      strlen(r->args), limit);
         return HTTP_REQUEST_URI_TOO_LARGE;
     }
     if (r->method_number == M_POST) {

@@ -52,6 +52,17 @@ static apr_status_t make_directory(const char *dir, const start_t *start)
     return rv;
 }
 
+/* The SHA-1 thumbprint, which profiles for devices carry of the CA; "" when there is none. */
+static const char *thumbprint_text(const X509 *cert, apr_pool_t *p)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    return crypt_thumbprint(cert, EVP_sha1(), digest, &len) == APR_SUCCESS
+               ? crypt_hex(digest, len, 1, p)
+               : "";
+}
+
 /* One certificate's start-up line; louder the nearer its end is. */
 static void tell_certificate(const scep_service_conf_t *service, const char *what, X509 *cert,
                              apr_pool_t *p)
@@ -60,16 +71,19 @@ static void tell_certificate(const scep_service_conf_t *service, const char *wha
     int level = days < 0 ? APLOG_ERR : (days < SCEP_WARN_DAYS ? APLOG_WARNING : APLOG_NOTICE);
     const char *name = crypt_name_text(X509_get_subject_name(cert), p);
     const char *serial = crypt_serial_text(X509_get0_serialNumber(cert), p);
+    const char *thumbprint = thumbprint_text(cert, p);
 
     if (days < 0) {
         ap_log_error(APLOG_MARK, level, 0, service->server,
-                     SCEPTAG(0470) ": service %s: %s %s (serial %s) has expired", service->name,
-                     what, name, serial);
+                     SCEPTAG(0470) ": service %s: %s %s (serial %s, SHA-1 thumbprint %s) has "
+                                   "expired",
+                     service->name, what, name, serial, thumbprint);
     }
     else {
         ap_log_error(APLOG_MARK, level, 0, service->server,
-                     SCEPTAG(0471) ": service %s: %s %s (serial %s), %d days left", service->name,
-                     what, name, serial, days);
+                     SCEPTAG(0471) ": service %s: %s %s (serial %s, SHA-1 thumbprint %s), %d days "
+                                   "left",
+                     service->name, what, name, serial, thumbprint, days);
     }
 }
 

@@ -371,6 +371,26 @@ static apr_status_t read_signer(scep_message_t *message, const cms_signed_data_t
     return APR_SUCCESS;
 }
 
+/* What is wrong with bytes that are no SignedData: a proxy's limit shows as a cut message. */
+static const char *why_not_signed_data(const crypt_buf_t *der, apr_pool_t *p)
+{
+    const unsigned char *body = der->data;
+    long len = 0;
+    int tag = V_ASN1_UNDEF, class = 0, form;
+    apr_uint64_t whole;
+
+    /* an object that is longer than what is there has its fields set nevertheless */
+    form = ASN1_get_object(&body, &len, &tag, &class, (long)der->len);
+    ERR_clear_error();
+    whole = (apr_uint64_t)len + (apr_uint64_t)(body - der->data);
+    if (tag == V_ASN1_SEQUENCE && class == V_ASN1_UNIVERSAL && !(form & 1) && whole > der->len)
+        return apr_psprintf(p,
+                            "the message was cut at %" APR_SIZE_T_FMT " of %" APR_UINT64_T_FMT
+                            " bytes",
+                            der->len, whole);
+    return "the message is not a CMS SignedData";
+}
+
 apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der,
                                const scep_service_t *service, outcome_t *out, apr_pool_t *p)
 {
@@ -384,7 +404,7 @@ apr_status_t scep_message_make(scep_message_t **pmessage, const crypt_buf_t *der
     message->message_type = SCEP_MESSAGE_NONE;
     cms = cms_decode(ASN1_ITEM_rptr(cms_signed_t), der->data, der->len, p);
     if (!cms || OBJ_obj2nid(cms->type) != NID_pkcs7_signed)
-        return malformed(out, "not-signed-data", "the message is not a CMS SignedData", p);
+        return malformed(out, "not-signed-data", why_not_signed_data(der, p), p);
     if (sk_cms_signer_info_t_num(cms->content->signers) != 1)
         return malformed(out, "signer-count", "the message does not have exactly one signer", p);
     signer = sk_cms_signer_info_t_value(cms->content->signers, 0);

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 import conf
 import env
@@ -29,6 +30,8 @@ def test_start_up_lines(factory, mpm):
     certificates = server.log.lines(r"SCEP0471")
     assert len(certificates) == 3, "each certificate once: post_config runs twice"
     assert all(re.search(r"\d+ days left", line) for line in certificates)
+    thumbprint = server.services[0].pki.load("ca.pem").fingerprint(hashes.SHA1()).hex().upper()
+    assert "CA certificate" in certificates[2] and "SHA-1 thumbprint " + thumbprint in certificates[2]
     assert len(server.log.lines(r"SCEP0472")) == 1
 
 

@@ -616,6 +616,10 @@ START_TEST(refuses_what_is_no_message)
         der.len = i;
         assert_malformed(&der, "not-signed-data");
     }
+    der.len = good.len / 2;
+    ck_assert(read_message(&message, &der, LEGACY, &out) != APR_SUCCESS);
+    ck_assert_str_eq(out.detail, apr_psprintf(p, "the message was cut at %d of %d bytes",
+                                              (int)der.len, (int)good.len));
     der = scep_fixture_envelope(f, &want, &plain);
     assert_malformed(&der, "not-signed-data");
     /* any changed octet: refused, or not part of what is signed; never a crash */
