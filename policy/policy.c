@@ -234,8 +234,10 @@ static apr_status_t merge(policy_attributes_t *mine, const policy_attributes_t *
     if (theirs->subject.data && mine->subject.data)
         same = same && theirs->subject.len == mine->subject.len &&
                memcmp(theirs->subject.data, mine->subject.data, mine->subject.len) == 0;
-    else if (theirs->subject.data)
+    else if (theirs->subject.data) {
         mine->subject = theirs->subject;
+        mine->subject_text = theirs->subject_text;
+    }
     if (same)
         return APR_SUCCESS;
     outcome_unavailable(out, "policy-conflict", 0, p,

@@ -93,6 +93,7 @@ typedef struct policy_request_t {
 typedef struct policy_attributes_t {
     const char *template_name; /* instead of the request's; NULL: as asked */
     crypt_buf_t subject;       /* DER Name, instead of the CSR's; data NULL: as asked */
+    const char *subject_text;  /* the same as RFC 4514 text, set together with it */
     const char *sid;           /* "S-1-5-21-...": the account's, for the certificate's security
                                 * identifier extension (KB5014754); NULL: none */
     const char *device, *user; /* whose it is, for logs and records; NULL: unknown */

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What policy may add to a certificate, in JSON; see policy_attributes.h. */
+#include "policy_attributes.h"
+#include "../common/http_client.h"
+#include "policy_bound.h"
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 8192 /* of a whole object */
+#define TEMPLATE_MAX 64
+#define SUBJECT_MAX 1024
+#define SID_PREFIX "S-1-5-21-"
+#define SID_NUMBERS 4 /* of the domain, and the account's */
+#define SID_MAX (sizeof(SID_PREFIX) + SID_NUMBERS * 11)
+#define NAME_SHOWN 40
+#define PACK_MARK 0x01 /* no CSR begins so: it is a SEQUENCE, 0x30 */
+#define PACK_HEAD 5    /* the mark, and the JSON's length in four bytes */
+
+/* What may be added by configuration. */
+static const struct {
+    const char *name;
+    unsigned bit;
+} addable[] = {{"template", POLICY_ADDS_TEMPLATE},
+               {"subject", POLICY_ADDS_SUBJECT},
+               {"sid", POLICY_ADDS_SID}};
+
+#define ADDABLE (sizeof(addable) / sizeof(addable[0]))
+
+const char *policy_attributes_setting(unsigned *allowed, const settings_t *settings, apr_pool_t *p)
+{
+    const char *list = settings_get(settings, "attributes", NULL);
+    apr_size_t len, i;
+
+    *allowed = 0;
+    while (list) {
+        len = strcspn(list, ",");
+        for (i = 0; i < ADDABLE; i++) {
+            if (strlen(addable[i].name) == len && strncmp(list, addable[i].name, len) == 0)
+                break;
+        }
+        if (i == ADDABLE || (*allowed & addable[i].bit))
+            return apr_psprintf(p, "attributes: '%.64s' is not a list of template, subject and "
+                                   "sid, each once",
+                                settings_get(settings, "attributes", ""));
+        *allowed |= addable[i].bit;
+        list = list[len] ? list + len + 1 : NULL;
+    }
+    return NULL;
+}
+
+/* Whether value is a string of 1 to max bytes without control characters. */
+static int is_text(const json_t *value, apr_size_t max)
+{
+    const unsigned char *c = (const unsigned char *)json_string_value(value);
+
+    if (!c || !*c || json_string_length(value) > max)
+        return 0;
+    while (*c && *c >= 0x20 && *c != 0x7f)
+        c++;
+    return !*c;
+}
+
+/* Whether text is a decimal number of 32 bits as it is written in one way only; moves behind it. */
+static int take_number(const char **text)
+{
+    const char *begin = *text;
+    apr_uint64_t number = 0;
+
+    while (apr_isdigit(**text) && *text - begin < 10)
+        number = number * 10 + (apr_uint64_t)(*(*text)++ - '0');
+    return *text > begin && (*begin != '0' || *text - begin == 1) && number <= 0xffffffffu;
+}
+
+/* Whether text is the security identifier of an account of a domain. */
+static int is_sid(const char *text)
+{
+    int i;
+
+    if (strncmp(text, SID_PREFIX, strlen(SID_PREFIX)) != 0)
+        return 0;
+    text += strlen(SID_PREFIX);
+    for (i = 0; i < SID_NUMBERS; i++) {
+        if (!take_number(&text) || *text != (i + 1 < SID_NUMBERS ? '-' : '\0'))
+            return 0;
+        text++;
+    }
+    return 1;
+}
+
+/* Whether a value holds no control character, also none that was escaped in the text. */
+static int is_clean(const ASN1_STRING *value)
+{
+    const unsigned char *data = ASN1_STRING_get0_data(value);
+    int i, len = ASN1_STRING_length(value);
+
+    for (i = 0; i < len && data[i] >= 0x20 && data[i] != 0x7f; i++)
+        continue;
+    return len > 0 && i == len;
+}
+
+/*
+ * DER of the name with the string types and lengths that its attributes have in certificates: what
+ * policy_bound_name() makes is for comparing.  0: a value does not fit.
+ */
+static int encode_name(crypt_buf_t *der, const X509_NAME *from, apr_pool_t *p)
+{
+    X509_NAME *name = X509_NAME_new();
+    unsigned char *data = NULL;
+    int i, len = 0, last = -1, ok = name != NULL;
+
+    for (i = 0; ok && i < X509_NAME_entry_count(from); i++) {
+        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(from, i);
+        const ASN1_STRING *value = X509_NAME_ENTRY_get_data(entry);
+        int set = X509_NAME_ENTRY_set(entry);
+
+        ok = is_clean(value) &&
+             X509_NAME_add_entry_by_OBJ(name, X509_NAME_ENTRY_get_object(entry), MBSTRING_UTF8,
+                                        ASN1_STRING_get0_data(value), ASN1_STRING_length(value),
+                                        -1, set == last ? -1 : 0);
+        last = set;
+    }
+    if (ok)
+        len = i2d_X509_NAME(name, &data);
+    if (len > 0) {
+        der->data = apr_pmemdup(p, data, (apr_size_t)len);
+        der->len = (apr_size_t)len;
+    }
+    OPENSSL_free(data);
+    X509_NAME_free(name);
+    ERR_clear_error();
+    return len > 0;
+}
+
+/* Reads one member into attributes; error text without the member's name, NULL on success. */
+typedef const char *(*read_member)(policy_attributes_t *attributes, const json_t *value,
+                                   apr_pool_t *p);
+
+static const char *read_template(policy_attributes_t *attributes, const json_t *value,
+                                 apr_pool_t *p)
+{
+    const char *c;
+
+    if (!is_text(value, TEMPLATE_MAX))
+        return "is not a string of 1 to 64 printable characters";
+    for (c = json_string_value(value); *c; c++) {
+        if (*c > '~' || *c < ' ')
+            return "is not printable ASCII";
+    }
+    attributes->template_name = apr_pstrdup(p, json_string_value(value));
+    return NULL;
+}
+
+static const char *read_subject(policy_attributes_t *attributes, const json_t *value,
+                                apr_pool_t *p)
+{
+    X509_NAME *name = NULL;
+
+    if (!is_text(value, SUBJECT_MAX))
+        return "is not a string of 1 to 1024 bytes without control characters";
+    if (policy_bound_name(&name, json_string_value(value), p) != NULL)
+        return "is not a name as RFC 4514 writes it";
+    if (!encode_name(&attributes->subject, name, p))
+        return "holds a value that cannot stand in a certificate";
+    attributes->subject_text = apr_pstrdup(p, json_string_value(value));
+    return NULL;
+}
+
+static const char *read_sid(policy_attributes_t *attributes, const json_t *value, apr_pool_t *p)
+{
+    if (!is_text(value, SID_MAX) || !is_sid(json_string_value(value)))
+        return "is not S-1-5-21- and four decimal numbers of 32 bits";
+    attributes->sid = apr_pstrdup(p, json_string_value(value));
+    return NULL;
+}
+
+#define NOT_A_TEXT "is not a string of 1 to 255 bytes without control characters"
+
+static const char *read_device(policy_attributes_t *attributes, const json_t *value, apr_pool_t *p)
+{
+    if (!is_text(value, STORE_TEXT_MAX))
+        return NOT_A_TEXT;
+    attributes->device = apr_pstrdup(p, json_string_value(value));
+    return NULL;
+}
+
+static const char *read_user(policy_attributes_t *attributes, const json_t *value, apr_pool_t *p)
+{
+    if (!is_text(value, STORE_TEXT_MAX))
+        return NOT_A_TEXT;
+    attributes->user = apr_pstrdup(p, json_string_value(value));
+    return NULL;
+}
+
+/* The members, and what has to be allowed for each. */
+static const struct {
+    const char *name;
+    unsigned needs;
+    read_member read;
+} members[] = {{"template", POLICY_ADDS_TEMPLATE, read_template},
+               {"subject", POLICY_ADDS_SUBJECT, read_subject},
+               {"sid", POLICY_ADDS_SID, read_sid},
+               {"device", 0, read_device},
+               {"user", 0, read_user}};
+
+#define MEMBERS (sizeof(members) / sizeof(members[0]))
+
+/* Reads one member; error text in p, NULL on success. */
+static const char *read_one(policy_attributes_t *attributes, const char *name, const json_t *value,
+                            unsigned allowed, apr_pool_t *p)
+{
+    const char *error;
+    apr_size_t i;
+
+    for (i = 0; i < MEMBERS && strcmp(name, members[i].name) != 0; i++)
+        continue;
+    if (i == MEMBERS)
+        return apr_psprintf(p, "attribute '%s' is not known", http_printable(name, NAME_SHOWN, p));
+    if ((members[i].needs & allowed) != members[i].needs)
+        return apr_psprintf(p, "attribute '%s' is not allowed by the configuration (attributes=)",
+                            name);
+    error = members[i].read(attributes, value, p);
+    return error ? apr_psprintf(p, "attribute '%s' %s", name, error) : NULL;
+}
+
+const char *policy_attributes_read(policy_attributes_t *attributes, const struct json_t *object,
+                                   unsigned allowed, apr_pool_t *p)
+{
+    const char *name, *error = NULL;
+    json_t *value;
+
+    memset(attributes, 0, sizeof(*attributes));
+    if (object && !json_is_object(object))
+        return "the attributes are not a JSON object";
+    json_object_foreach((json_t *)object, name, value) {
+        error = read_one(attributes, name, value, allowed, p);
+        if (error)
+            break;
+    }
+    if (error)
+        memset(attributes, 0, sizeof(*attributes));
+    return error;
+}
+
+const char *policy_attributes_parse(policy_attributes_t *attributes, const void *text,
+                                    apr_size_t len, unsigned allowed, apr_pool_t *p)
+{
+    const char *error;
+    json_error_t why;
+    json_t *object;
+
+    memset(attributes, 0, sizeof(*attributes));
+    if (len > TEXT_MAX)
+        return apr_psprintf(p, "the attributes are longer than %d bytes", TEXT_MAX);
+    object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    if (!object)
+        return "the attributes are not JSON";
+    error = policy_attributes_read(attributes, object, allowed, p);
+    json_decref(object);
+    return error;
+}
+
+/* Adds a member, unless it is not there. */
+static void add(json_t *object, const char *name, const char *text)
+{
+    if (text)
+        json_object_set_new(object, name, json_string(text));
+}
+
+const char *policy_attributes_write(const policy_attributes_t *attributes, apr_pool_t *p)
+{
+    json_t *object;
+    char *text;
+    const char *copy = NULL;
+
+    if (!attributes->subject.data != !attributes->subject_text)
+        return NULL;
+    object = json_object();
+    add(object, "template", attributes->template_name);
+    add(object, "subject", attributes->subject_text);
+    add(object, "sid", attributes->sid);
+    add(object, "device", attributes->device);
+    add(object, "user", attributes->user);
+    text = json_dumps(object, JSON_COMPACT);
+    if (text)
+        copy = apr_pstrdup(p, text);
+    free(text);
+    json_decref(object);
+    return copy;
+}
+
+int policy_attributes_empty(const policy_attributes_t *attributes)
+{
+    return !attributes->template_name && !attributes->subject.data && !attributes->sid &&
+           !attributes->device && !attributes->user;
+}
+
+/* Whether both are there and equal, or neither is. */
+static int same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+int policy_attributes_same(const policy_attributes_t *a, const policy_attributes_t *b)
+{
+    return same_text(a->template_name, b->template_name) && same_text(a->sid, b->sid) &&
+           !a->subject.data == !b->subject.data && a->subject.len == b->subject.len &&
+           (!a->subject.data || memcmp(a->subject.data, b->subject.data, a->subject.len) == 0);
+}
+
+/* Pool cleanup: overwrites a packed request. */
+static apr_status_t wipe(void *baton)
+{
+    crypt_buf_t *packed = baton;
+
+    OPENSSL_cleanse((void *)packed->data, packed->len);
+    return APR_SUCCESS;
+}
+
+apr_status_t policy_attributes_pack(crypt_buf_t *plain, const crypt_buf_t *csr_der,
+                                    const policy_attributes_t *attributes, apr_pool_t *p)
+{
+    const char *text;
+    crypt_buf_t *kept;
+    apr_size_t len;
+    unsigned char *data;
+
+    *plain = *csr_der;
+    if (policy_attributes_empty(attributes))
+        return APR_SUCCESS;
+    text = policy_attributes_write(attributes, p);
+    len = text ? strlen(text) : 0;
+    if (!len || len > TEXT_MAX)
+        return APR_EGENERAL;
+    plain->len = PACK_HEAD + len + csr_der->len;
+    plain->data = data = apr_palloc(p, plain->len);
+    data[0] = PACK_MARK;
+    data[1] = data[2] = 0;
+    data[3] = (unsigned char)(len >> 8);
+    data[4] = (unsigned char)len;
+    memcpy(data + PACK_HEAD, text, len);
+    memcpy(data + PACK_HEAD + len, csr_der->data, csr_der->len);
+    kept = apr_pmemdup(p, plain, sizeof(*plain));
+    apr_pool_cleanup_register(p, kept, wipe, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+apr_status_t policy_attributes_unpack(crypt_buf_t *csr_der, policy_attributes_t *attributes,
+                                      const crypt_buf_t *plain, apr_pool_t *p)
+{
+    const unsigned char *data = plain->data;
+    apr_size_t len;
+
+    memset(attributes, 0, sizeof(*attributes));
+    *csr_der = *plain;
+    if (plain->len == 0 || data[0] != PACK_MARK)
+        return APR_SUCCESS;
+    csr_der->data = NULL;
+    csr_der->len = 0;
+    if (plain->len <= PACK_HEAD || data[1] || data[2])
+        return APR_EINVAL;
+    len = (apr_size_t)data[3] << 8 | data[4];
+    if (len >= plain->len - PACK_HEAD ||
+        policy_attributes_parse(attributes, data + PACK_HEAD, len, POLICY_ADDS_ALL, p) != NULL)
+        return APR_EINVAL;
+    csr_der->data = data + PACK_HEAD + len;
+    csr_der->len = plain->len - PACK_HEAD - len;
+    return APR_SUCCESS;
+}
