@@ -50,6 +50,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(scep_admin_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(scep_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(scep_ready_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(scep_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    scep_metrics_register(p);
 }
 
 AP_DECLARE_MODULE(scep) = {STANDARD20_MODULE_STUFF,

@@ -34,8 +34,11 @@ void scep_child_init(apr_pool_t *pchild, server_rec *s);
 int scep_enroll_handler(request_rec *r);
 int scep_admin_handler(request_rec *r);
 
-/* Handlers by name (SetHandler): scep-status for people, scep-ready for load balancers. */
+/* Handlers by name (SetHandler): scep-status for people, scep-ready for load balancers,
+ * scep-metrics for Prometheus; and what mod_status shows. */
 int scep_status_handler(request_rec *r);
 int scep_ready_handler(request_rec *r);
+int scep_metrics_handler(request_rec *r);
+void scep_metrics_register(apr_pool_t *p);
 
 #endif /* MOD_SCEP_H */

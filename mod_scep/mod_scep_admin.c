@@ -10,6 +10,7 @@
  */
 #include "mod_scep_admin_page.h"
 #include "mod_scep_log.h"
+#include "mod_scep_metrics.h"
 #include "mod_scep_route.h"
 #include "../policy/policy_bound.h"
 #include <apr_lib.h>
@@ -245,6 +246,8 @@ static int mint(request_rec *r, scep_form_e form, const scep_service_conf_t *ser
     apr_table_setn(r->notes, "scep-operation", "mscep_admin");
     outcome_init(&out);
     rv = policy_generate_challenge(service->core.policy, &order, &challenge, &out, log, r->pool);
+    scep_metrics_mint(service, challenge ? SCEP_MINT_ISSUED
+                                         : (rv == APR_ENOSPC ? SCEP_MINT_FULL : SCEP_MINT_FAILED));
     if (rv != APR_SUCCESS || !challenge) {
         return say_failed(r, form, service, rv, &out);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ScepAuditLog: a transaction as one line of JSON (see mod_scep_audit.h). */
 #include "mod_scep_audit.h"
+#include "mod_scep_client_os.h"
 #include "mod_scep_log_file.h"
 #include "core/cms_asn1.h"
 #include <apr_lib.h>
@@ -53,28 +54,6 @@ static void add_time(audit_t *a, const char *key, apr_time_t when, int ms)
         apr_psprintf(a->p, "%04d-%02d-%02dT%02d:%02d:%02d%sZ", t.tm_year + 1900, t.tm_mon + 1,
                      t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
                      ms ? apr_psprintf(a->p, ".%03d", (int)(t.tm_usec / 1000)) : ""));
-}
-
-/* The client's operating system, as its user agent tells. */
-static const char *client_os(const char *agent)
-{
-    static const struct {
-        const char *word, *name;
-    } known[] = {
-        {"CrOS", "ChromeOS"},   {"Android", "Android"},     {"Dalvik", "Android"},
-        {"Darwin", "Apple"},    {"CFNetwork", "Apple"},     {"iPhone", "Apple"},
-        {"iPad", "Apple"},      {"Macintosh", "Apple"},     {"mdmclient", "Apple"},
-        {"Cisco", "Cisco"},     {"Win32", "Windows"},       {"Windows", "Windows"},
-        {"WinHttp", "Windows"}, {"NDES client", "Windows"},
-    };
-    apr_size_t i;
-
-    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (ap_strcasestr(agent, known[i].word)) {
-            return known[i].name;
-        }
-    }
-    return "other";
 }
 
 /* len bytes as text: a NUL is no end. */
@@ -245,7 +224,7 @@ static void add_request(audit_t *a, request_rec *r, const scep_service_conf_t *s
         json_object_set_new(a->line, "transactionID", text_of(a, t->transaction_id, ID_MAX));
     }
     add(a, "client", r->useragent_ip);
-    add(a, "clientOS", client_os(agent ? agent : ""));
+    add(a, "clientOS", scep_client_os_name(scep_client_os(agent)));
     add(a, "userAgent", agent);
 }
 

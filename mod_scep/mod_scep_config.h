@@ -127,6 +127,7 @@ typedef struct scep_service_conf_t {
     scep_service_t core;
     struct scep_log_file_t *audit_log, *policy_log; /* opened by open_logs; NULL: none */
     apr_array_header_t *warnings; /* of const char*: said at a real start and by a test */
+    struct scep_metrics_t *metrics; /* set by post_config; NULL: not counted */
     /* per child */
     int broken; /* child_init failed: answers 503 */
 } scep_service_conf_t;

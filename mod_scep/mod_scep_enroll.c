@@ -7,6 +7,7 @@
 #include "mod_scep_cmtrace.h"
 #include "mod_scep_http.h"
 #include "mod_scep_log.h"
+#include "mod_scep_metrics.h"
 #include "mod_scep_route.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -161,12 +162,13 @@ int scep_enroll_handler(request_rec *r)
     ctx.service = &route->service->core;
     ctx.log = scep_log_request(r);
     ctx.pool = r->pool;
-    ctx.timed = route->service->audit_log != NULL;
+    ctx.timed = 1;
     scep_server_process(&response, &ctx, &request);
     if (!response) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     scep_log_transaction(r, route->service, response);
+    scep_metrics_request(route->service, r, response);
     scep_audit_write(r, route->service, response);
     scep_cmtrace_write(r, route->service, response);
     return send_response(r, route->service, response);

@@ -6,6 +6,7 @@
 #include "mod_scep_announce.h"
 #include "mod_scep_check.h"
 #include "mod_scep_log.h"
+#include "mod_scep_metrics.h"
 #include <apr_file_io.h>
 #include <apr_strings.h>
 #include <http_log.h>
@@ -187,6 +188,7 @@ static int start_service(scep_service_conf_t *service, void *baton)
     if (err) {
         return fail(service, "ScepPolicy", err);
     }
+    service->metrics = scep_metrics_take(service->name);
     tell(service, start);
     return OK;
 }
@@ -207,6 +209,9 @@ int scep_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
     start.uid = geteuid() == 0 ? ap_unixd_config.user_id : geteuid();
     start.gid = geteuid() == 0 ? ap_unixd_config.group_id : getegid();
     start.done = apr_hash_make(ptemp);
+    if (scep_metrics_setup(s) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     rv = scep_each_service(s, start_service, &start);
     if (rv == OK && start.services && scep_announce_setup(s, pconf) != APR_SUCCESS) {
         rv = HTTP_INTERNAL_SERVER_ERROR;
