@@ -150,9 +150,9 @@ store_result_e calls_send_pend(int t, apr_int64_t fence, const store_pend_t *pen
 {
     store_result_e result;
 
-    ck_assert_int_eq(
-        store_pend(calls.store, calls.service, calls_id(1000 + t), fence, pend, NULL, &result, calls.p),
-        APR_SUCCESS);
+    ck_assert_int_eq(store_pend(calls.store, calls.service, calls_id(1000 + t), fence, pend, NULL,
+                                &result, calls.p),
+                     APR_SUCCESS);
     return result;
 }
 
