@@ -180,11 +180,20 @@ static apr_status_t claim_patiently(const policy_t *policy, const policy_request
     }
 }
 
-/* Sets out for a claim that the store did not give; always an error status. */
-static apr_status_t claim_refused(store_result_e result, const store_tx_t *tx, outcome_t *out,
-                                  apr_pool_t *p)
+/* The short id of the claim's challenge, as the line has it that says who made it; or both ids. */
+static const char *challenge_name(const store_claim_t *claim, apr_pool_t *p)
 {
-    const char *name = store_result_name(result);
+    const char *one = claim->challenge_id[0] ? claim->challenge_id[0] : "";
+    const char *other = claim->challenge_id[1] ? claim->challenge_id[1] : "";
+
+    return apr_psprintf(p, "%.12s%s%.12s", one, *one && *other ? " or " : "", other);
+}
+
+/* Sets out for a claim that the store did not give; always an error status. */
+static apr_status_t claim_refused(store_result_e result, const store_claim_t *claim,
+                                  const store_tx_t *tx, outcome_t *out, apr_pool_t *p)
+{
+    const char *name = store_result_name(result), *which = challenge_name(claim, p);
 
     switch (result) {
     case STORE_NOCHALLENGE:
@@ -192,18 +201,22 @@ static apr_status_t claim_refused(store_result_e result, const store_tx_t *tx, o
                                 "the store does not know the challenge");
         return APR_EACCES;
     case STORE_USED:
-        policy_refuse_challenge(out, "challenge-used", p, "the challenge was used before");
+        policy_refuse_challenge(out, "challenge-used", p,
+                                apr_psprintf(p, "the challenge %s was used before", which));
         return APR_EACCES;
     case STORE_EXPIRED:
         policy_refuse_challenge(out, "challenge-expired", p,
-                                "the challenge's life time is over, or it was revoked");
+                                apr_psprintf(p, "the life time of the challenge %s is over, or it "
+                                                "was revoked", which));
         return APR_EACCES;
     case STORE_MISMATCH:
-        policy_refuse_challenge(out, "challenge-burned", p, "the challenge was refused too often");
+        policy_refuse_challenge(out, "challenge-burned", p,
+                                apr_psprintf(p, "the challenge %s was refused too often", which));
         return APR_EACCES;
     case STORE_HELD:
         policy_refuse_challenge(out, "challenge-held", p,
-                                "the challenge is held by a request that waits for an answer");
+                                apr_psprintf(p, "the challenge %s is held by a request that waits "
+                                                "for an answer", which));
         return APR_EACCES;
     case STORE_LIMITED:
         outcome_limited(out, "failure-limit", tx->wait, p, "too many failed challenges");
@@ -308,7 +321,7 @@ apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_requ
     else if (result == STORE_PENDING)
         tx->state = POLICY_TX_PENDING;
     else
-        return claim_refused(result, &tx->store_tx, out, p);
+        return claim_refused(result, &claim, &tx->store_tx, out, p);
     outcome_success(out);
     *ptx = tx;
     return APR_SUCCESS;
