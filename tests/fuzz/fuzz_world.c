@@ -172,8 +172,8 @@ static apr_status_t stub_verify(void *instance, const policy_tx_t *tx,
 }
 
 static apr_status_t stub_notify(void *instance, const policy_tx_t *tx,
-                                const policy_event_t *event,
-                                const char **news, outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+                                const policy_event_t *event, const char **news, outcome_t *out,
+                                const log_sink_t *log, apr_pool_t *p)
 {
     (void)news;
     (void)instance, (void)tx, (void)log;

@@ -154,7 +154,8 @@ def test_every_child_counts_into_one(factory, keys):
         server.enroll(key)
     server.kill_child()
     server.enroll(keys[0])
-    assert value(metrics(server), "scep_requests_total", service="corp", operation="PKCSReq", result="success") == 2 * len(keys) + 1
+    assert value(metrics(server), "scep_requests_total", service="corp", operation="PKCSReq",
+                 result="success") == 2 * len(keys) + 1
 
 
 def test_a_store_that_is_down(factory):
