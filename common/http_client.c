@@ -4,12 +4,14 @@
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #define FAILURES_MAX 3
 #define HEADERS_MAX (64 * 1024)
 #define ERROR_MAX 300
 #define RETRY_AFTER_MAX 3600
+#define HEADER_MAX 2000 /* bytes of a kept header */
 
 /* One try. */
 typedef struct try_t {
@@ -214,8 +216,29 @@ static int set_call(CURL *curl, const http_client_t *client, const http_base_t *
     return !bad;
 }
 
+/* Keeps the headers that the caller wants. */
+static void keep_headers(CURL *curl, const char *prefix, try_t *try)
+{
+    apr_table_t *kept = apr_table_make(try->p, 4);
+    struct curl_header *header = NULL;
+    char *value, *end;
+    int n = 0;
+
+    while (prefix && n < HTTP_KEPT_MAX &&
+           (header = curl_easy_nextheader(curl, CURLH_HEADER, -1, header)) != NULL) {
+        if (strncasecmp(header->name, prefix, strlen(prefix)) != 0)
+            continue;
+        value = apr_pstrdup(try->p, http_printable(header->value, HEADER_MAX, try->p));
+        for (end = value + strlen(value); end > value && end[-1] == ' '; end--)
+            end[-1] = '\0'; /* libcurl leaves the CR of an empty one */
+        apr_table_addn(kept, apr_pstrdup(try->p, header->name), value);
+        n++;
+    }
+    try->answer->headers = kept;
+}
+
 /* Takes over what came. */
-static void take_answer(CURL *curl, try_t *try)
+static void take_answer(CURL *curl, const http_request_t *request, try_t *try)
 {
     http_answer_t *answer = try->answer;
     char *type = NULL;
@@ -233,6 +256,36 @@ static void take_answer(CURL *curl, try_t *try)
         try->body[try->len] = '\0';
     answer->body.data = (const unsigned char *)(try->body ? try->body : "");
     answer->body.len = try->len;
+    keep_headers(curl, request->keep_headers, try);
+}
+
+/* Where a try failed. */
+static http_failure_e failure_of(CURLcode code, const char *text)
+{
+    /* with TLS 1.3 a server refuses our certificate when the handshake is over */
+    if ((code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && strstr(text, "SSL routines") &&
+        strstr(text, " alert "))
+        return HTTP_FAILURE_TLS;
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY: return HTTP_FAILURE_NAME;
+    case CURLE_COULDNT_CONNECT: return HTTP_FAILURE_CONNECT;
+    case CURLE_OPERATION_TIMEDOUT: return HTTP_FAILURE_TIME;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_USE_SSL_FAILED: return HTTP_FAILURE_TLS;
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: return HTTP_FAILURE_CUT;
+    default: return HTTP_FAILURE_OTHER;
+    }
 }
 
 /* The status of a try that failed; sets the error's text. */
@@ -245,6 +298,7 @@ static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *t
         bytes = 1;
     try->sent = bytes > 0;
     answer->error = http_printable(*text ? text : curl_easy_strerror(code), ERROR_MAX, try->p);
+    answer->failure = try->too_large ? HTTP_FAILURE_OTHER : failure_of(code, text);
     if (try->too_large) {
         answer->error = apr_psprintf(try->p, "the answer is larger than %" APR_SIZE_T_FMT " bytes",
                                      try->client->options.body_max);
@@ -264,6 +318,8 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
     CURLcode code = CURLE_OUT_OF_MEMORY;
 
     try->answer->peer = base->peer;
+    try->answer->path = apr_pstrcat(try->p, base->path, request->path, NULL);
+    try->answer->failure = HTTP_FAILURE_OTHER;
     if (!handle || !headers) {
         try->answer->error = "libcurl cannot be set up";
         rv = APR_EGENERAL;
@@ -274,7 +330,7 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
             set_call(handle->curl, client, base, request, try, left))
             code = curl_easy_perform(handle->curl);
         if (code == CURLE_OK)
-            take_answer(handle->curl, try);
+            take_answer(handle->curl, request, try);
         else
             rv = failed(handle->curl, code, text, try);
         curl_easy_setopt(handle->curl, CURLOPT_ERRORBUFFER, NULL);
@@ -342,11 +398,14 @@ static apr_status_t try_all(http_client_t *client, const http_request_t *request
     try_t try;
 
     answer->error = "it failed too often and rests for some seconds";
+    answer->failure = HTTP_FAILURE_CONNECT;
     for (count = 0; again; count++) {
         left = end - monotonic();
         if (left < 1000) {
-            if (count == 0)
+            if (count == 0) {
                 answer->error = "no time is left";
+                answer->failure = HTTP_FAILURE_TIME;
+            }
             return APR_TIMEUP;
         }
         n = choose(client, client->nbase == 1 ? 0 : tried);
@@ -423,6 +482,9 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
     answer->content_type = "";
     answer->body.data = (const unsigned char *)"";
     answer->peer = client->base[0].peer;
+    answer->path = client->base[0].path;
+    answer->failure = HTTP_FAILURE_OTHER;
+    answer->headers = apr_table_make(p, 1);
     if (!client->mutex || !client->credentials) {
         answer->error = "it is not set up";
         return APR_EGENERAL;
@@ -436,10 +498,28 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
     }
     refresh(client, log, p);
     rv = try_all(client, request, answer, monotonic() + limit, p);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
         answer->error = NULL;
+        answer->failure = HTTP_FAILURE_NONE;
+    }
     apr_thread_mutex_lock(client->mutex);
     client->active--;
     apr_thread_mutex_unlock(client->mutex);
     return rv;
+}
+
+apr_status_t http_answer_header(const char **value, const http_answer_t *answer, const char *name)
+{
+    const apr_array_header_t *all = apr_table_elts(answer->headers);
+    const apr_table_entry_t *entry = (const apr_table_entry_t *)all->elts;
+    int i, n = 0;
+
+    *value = NULL;
+    for (i = 0; i < all->nelts; i++) {
+        if (strcasecmp(entry[i].key, name) == 0) {
+            *value = entry[i].val;
+            n++;
+        }
+    }
+    return n == 0 ? APR_NOTFOUND : n == 1 ? APR_SUCCESS : APR_EINVAL;
 }

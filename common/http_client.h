@@ -20,9 +20,11 @@
 
 #include "crypt.h"
 #include "log.h"
+#include <apr_tables.h>
 #include <apr_time.h>
 
 #define HTTP_URLS_MAX 4
+#define HTTP_KEPT_MAX 32 /* headers of an answer that are kept */
 
 typedef struct http_client_t http_client_t;
 
@@ -48,8 +50,20 @@ typedef struct http_request_t {
     crypt_buf_t body;           /* data NULL: GET, otherwise POST */
     const char *const *headers; /* "Name: value" ..., ended by NULL; NULL: none */
     int idempotent;             /* may arrive twice */
+    const char *keep_headers;   /* the answer's headers that begin so are kept; NULL: none */
     apr_time_t deadline;        /* apr_time_now()'s clock; 0: only the peer's time limit */
 } http_request_t;
+
+/* Where a call failed. */
+typedef enum {
+    HTTP_FAILURE_NONE,
+    HTTP_FAILURE_NAME,    /* the host's (or the proxy's) name is not known */
+    HTTP_FAILURE_CONNECT, /* no connection, or the URL rests after too many failures */
+    HTTP_FAILURE_TLS,     /* no trust: either side's certificate, name, protocol */
+    HTTP_FAILURE_TIME,
+    HTTP_FAILURE_CUT,     /* the connection ended, or what came is not HTTP */
+    HTTP_FAILURE_OTHER    /* ours: busy, too large, not set up */
+} http_failure_e;
 
 typedef struct http_answer_t {
     int status;
@@ -57,6 +71,10 @@ typedef struct http_answer_t {
     apr_interval_time_t retry_after; /* 0: none; at most an hour */
     crypt_buf_t body;                /* in the call's pool, a NUL follows it */
     const char *peer;                /* scheme, host and port of the URL tried last */
+    const char *path;                /* and its path, the request's included */
+    http_failure_e failure;
+    const apr_table_t *headers;      /* the kept ones, printable, 2,000 bytes at most each; never
+                                      * NULL */
     const char *error;               /* with a failure: why, printable, without secrets */
 } http_answer_t;
 
@@ -88,6 +106,12 @@ apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild);
  */
 apr_status_t http_client_call(http_client_t *client, const http_request_t *request,
                               http_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
+
+/*
+ * A kept header.  APR_SUCCESS: *value; APR_NOTFOUND: it is not there; APR_EINVAL: it is there more
+ * than once.
+ */
+apr_status_t http_answer_header(const char **value, const http_answer_t *answer, const char *name);
 
 /* text with controls replaced by spaces, cut to max bytes between characters; UTF-8 stays. */
 const char *http_printable(const char *text, apr_size_t max, apr_pool_t *p);

@@ -85,7 +85,8 @@ static const char *take_host(http_base_t *base, CURLU *handle, const char *schem
         if (!options->plain_loopback || !is_loopback(host))
             return "http: would send requests in the clear; use https: or http+unix:";
     }
-    base->url = apr_pstrcat(p, scheme, "://", host, ":", port, path ? path : "/", NULL);
+    base->path = path ? path : "/";
+    base->url = apr_pstrcat(p, scheme, "://", host, ":", port, base->path, NULL);
     base->peer = base->socket ? apr_pstrcat(p, "http+unix:", base->socket, NULL)
                               : apr_pstrcat(p, scheme, "://", host, ":", port, NULL);
     return NULL;

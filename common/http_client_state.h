@@ -13,6 +13,7 @@ typedef struct http_base_t {
     const char *url;    /* up to the query, without trailing slash unless that is all of the path */
     const char *query;  /* "?..." or "" */
     const char *peer;   /* scheme, host and port, for messages */
+    const char *path;   /* of url */
     const char *socket; /* unix socket; NULL: none */
 } http_base_t;
 

@@ -255,12 +255,13 @@ static const struct {
     const char *path;
     apr_status_t status;
     int requests; /* of an idempotent call */
-} bad_cases[] = {{"/cut", APR_ECONNREFUSED, 2},
-                 {"/half", APR_ECONNREFUSED, 2},
-                 {"/garbage", APR_ECONNREFUSED, 2},
-                 {"/big", APR_ENOSPC, 1},
-                 {"/headers", APR_ENOSPC, 1},
-                 {"/slow", APR_TIMEUP, 1}};
+    http_failure_e failure;
+} bad_cases[] = {{"/cut", APR_ECONNREFUSED, 2, HTTP_FAILURE_CUT},
+                 {"/half", APR_ECONNREFUSED, 2, HTTP_FAILURE_CUT},
+                 {"/garbage", APR_ECONNREFUSED, 2, HTTP_FAILURE_CUT},
+                 {"/big", APR_ENOSPC, 1, HTTP_FAILURE_OTHER},
+                 {"/headers", APR_ENOSPC, 1, HTTP_FAILURE_OTHER},
+                 {"/slow", APR_TIMEUP, 1, HTTP_FAILURE_TIME}};
 
 START_TEST(bad_answers)
 {
@@ -269,11 +270,50 @@ START_TEST(bad_answers)
     ck_assert_int_eq(post(0), bad_cases[_i].status);
     ck_assert_ptr_nonnull(answer.error);
     ck_assert(*answer.error != '\0');
+    ck_assert_int_eq(answer.failure, bad_cases[_i].failure);
+    ck_assert_str_eq(answer.path, bad_cases[_i].path);
     ck_assert_int_eq(answer.status, 0);
     ck_assert_uint_eq(answer.body.len, 0);
     ck_assert_int_eq(*server->requests, 1);
     ck_assert_int_eq(post(1), bad_cases[_i].status);
     ck_assert_int_eq(*server->requests, 1 + bad_cases[_i].requests);
+}
+END_TEST
+
+START_TEST(no_connection)
+{
+    make(dead(), NULL);
+    ck_assert_int_eq(post(1), APR_ECONNREFUSED);
+    ck_assert_int_eq(answer.failure, HTTP_FAILURE_CONNECT);
+}
+END_TEST
+
+START_TEST(headers_are_kept)
+{
+    http_request_t request = {0};
+    const char *value, *many = "";
+    int i;
+
+    make_path("/answer");
+    for (i = 0; i < 2 * HTTP_KEPT_MAX; i++)
+        many = apr_psprintf(p, "%sX-Own-%d: v\r\n", many, i);
+    request.keep_headers = "X-Own-";
+    http_fixture_answer(server, "200 OK", "x-OWN-Text: a\tb \r\nX-Own-Two: 1\r\nX-Other: 1\r\n"
+                        "X-Own-Two: 2\r\nX-Own-Empty:\r\n", "");
+    ck_assert_int_eq(http_client_call(client, &request, &answer, sink, p), APR_SUCCESS);
+    ck_assert_int_eq(http_answer_header(&value, &answer, "X-Own-Text"), APR_SUCCESS);
+    ck_assert_str_eq(value, "a b");
+    ck_assert_int_eq(http_answer_header(&value, &answer, "X-Own-Empty"), APR_SUCCESS);
+    ck_assert_str_eq(value, "");
+    ck_assert_int_eq(http_answer_header(&value, &answer, "X-Own-Two"), APR_EINVAL);
+    ck_assert_int_eq(http_answer_header(&value, &answer, "X-Other"), APR_NOTFOUND);
+    ck_assert_ptr_null(value);
+    http_fixture_answer(server, "200 OK", many, "");
+    ck_assert_int_eq(http_client_call(client, &request, &answer, sink, p), APR_SUCCESS);
+    ck_assert_int_eq(apr_table_elts(answer.headers)->nelts, HTTP_KEPT_MAX);
+    ck_assert_int_eq(post(1), APR_SUCCESS);
+    ck_assert_int_eq(apr_table_elts(answer.headers)->nelts, 0);
+    ck_assert_int_eq(answer.failure, HTTP_FAILURE_NONE);
 }
 END_TEST
 
@@ -440,6 +480,8 @@ Suite *test_http_client_suite(void)
     tcase_add_test(tc, redirects_are_not_followed);
     tcase_add_test(tc, retry_after_is_bounded);
     tcase_add_loop_test(tc, bad_answers, 0, COUNT(bad_cases));
+    tcase_add_test(tc, no_connection);
+    tcase_add_test(tc, headers_are_kept);
     tcase_add_test(tc, deadline_is_kept);
     tcase_add_test(tc, second_url);
     tcase_add_test(tc, sent_is_sent);
