@@ -4,9 +4,9 @@
 #include "mod_scep_client_os.h"
 #include "mod_scep_log_file.h"
 #include "core/cms_asn1.h"
+#include "../common/csr_names.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <arpa/inet.h>
 #include <jansson.h>
 
 #define TEXT_MAX 4096 /* of each text, and of all alternative names together */
@@ -56,70 +56,10 @@ static void add_time(audit_t *a, const char *key, apr_time_t when, int ms)
                      ms ? apr_psprintf(a->p, ".%03d", (int)(t.tm_usec / 1000)) : ""));
 }
 
-/* len bytes as text: a NUL is no end. */
-static const char *bytes_text(const ASN1_STRING *string, apr_pool_t *p)
-{
-    int len = ASN1_STRING_length(string), i;
-    char *text = apr_pstrmemdup(p, (const char *)ASN1_STRING_get0_data(string), (apr_size_t)len);
-
-    for (i = 0; i < len; i++) {
-        text[i] = text[i] ? text[i] : '?';
-    }
-    return text;
-}
-
-/* An address as people write it, or its bytes. */
-static const char *address_text(const ASN1_STRING *address, apr_pool_t *p)
-{
-    const unsigned char *bytes = ASN1_STRING_get0_data(address);
-    int len = ASN1_STRING_length(address);
-    char text[INET6_ADDRSTRLEN];
-
-    if (len != 4 && len != 16) {
-        return crypt_hex(bytes, (apr_size_t)len, 0, p);
-    }
-    inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, text, sizeof(text));
-    return apr_pstrdup(p, text);
-}
-
-/* Another kind of name: a UPN as text, else its OID. */
-static const char *other_text(const OTHERNAME *other, apr_pool_t *p)
-{
-    char oid[80] = "";
-    const ASN1_TYPE *value = other->value;
-
-    if (OBJ_obj2nid(other->type_id) == NID_ms_upn && value && value->type == V_ASN1_UTF8STRING) {
-        return apr_pstrcat(p, "UPN:", bytes_text(value->value.utf8string, p), NULL);
-    }
-    OBJ_obj2txt(oid, sizeof(oid), other->type_id, 1);
-    return apr_pstrcat(p, "otherName:", oid, NULL);
-}
-
-/* One alternative name. */
-static const char *name_text(const GENERAL_NAME *name, apr_pool_t *p)
-{
-    char oid[80] = "";
-
-    switch (name->type) {
-    case GEN_DNS: return apr_pstrcat(p, "DNS:", bytes_text(name->d.dNSName, p), NULL);
-    case GEN_EMAIL: return apr_pstrcat(p, "email:", bytes_text(name->d.rfc822Name, p), NULL);
-    case GEN_URI:
-        return apr_pstrcat(p, "URI:", bytes_text(name->d.uniformResourceIdentifier, p), NULL);
-    case GEN_IPADD: return apr_pstrcat(p, "IP:", address_text(name->d.iPAddress, p), NULL);
-    case GEN_DIRNAME:
-        return apr_pstrcat(p, "dirName:", crypt_name_text(name->d.directoryName, p), NULL);
-    case GEN_RID:
-        OBJ_obj2txt(oid, sizeof(oid), name->d.registeredID, 1);
-        return apr_pstrcat(p, "RID:", oid, NULL);
-    case GEN_OTHERNAME: return other_text(name->d.otherName, p);
-    default: return "unknown";
-    }
-}
-
 /* Adds what the CSR asks for: alternative names, key. */
 static void add_csr(audit_t *a, const csr_t *csr)
 {
-    GENERAL_NAMES *names = NULL;
+    const apr_array_header_t *names;
     json_t *list;
     apr_size_t left = a->limit, len;
     const char *text;
@@ -129,19 +69,19 @@ static void add_csr(audit_t *a, const csr_t *csr)
         return;
     }
     add(a, "keyType", crypt_key_name(csr->key, a->p));
-    if (ca_template_san_make(&names, csr) != APR_SUCCESS) {
+    names = csr_names(csr, a->p);
+    if (!names || names->nelts == 0) {
         return;
     }
     list = json_array();
-    for (i = 0; i < sk_GENERAL_NAME_num(names) && left > NAME_COST; i++) {
-        text = name_text(sk_GENERAL_NAME_value(names, i), a->p);
+    for (i = 0; i < names->nelts && left > NAME_COST; i++) {
+        text = APR_ARRAY_IDX(names, i, const char *);
         json_array_append_new(list, text_of(a, text, left));
         len = strlen(text) + NAME_COST;
         left -= len < left ? len : left;
     }
-    a->cut |= i < sk_GENERAL_NAME_num(names);
+    a->cut |= i < names->nelts;
     json_object_set_new(a->line, "sans", list);
-    GENERAL_NAMES_free(names);
 }
 
 /* Adds the certificate's digests, and its end. */

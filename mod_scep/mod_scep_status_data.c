@@ -7,6 +7,7 @@
 #include "mod_scep_check.h"
 #include "mod_scep_status.h"
 #include "core/enroll.h"
+#include "../common/csr_names.h"
 #include <apr_strings.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -379,20 +380,13 @@ static const char *bio_text(BIO *bio, apr_pool_t *p)
 /* The requested names, one by one, so that no name can look like two. */
 static json_t *names(const csr_t *csr, apr_pool_t *p)
 {
+    const apr_array_header_t *list = csr_names(csr, p);
     json_t *array = json_array();
-    GENERAL_NAMES *list =
-        csr->extensions ? X509V3_get_d2i(csr->extensions, NID_subject_alt_name, NULL, NULL) : NULL;
     int i;
 
-    for (i = 0; i < sk_GENERAL_NAME_num(list); i++) {
-        BIO *bio = BIO_new(BIO_s_mem());
-
-        if (bio) {
-            GENERAL_NAME_print(bio, sk_GENERAL_NAME_value(list, i));
-            json_array_append_new(array, scep_status_text(bio_text(bio, p), p));
-        }
+    for (i = 0; list && i < list->nelts; i++) {
+        json_array_append_new(array, scep_status_text(APR_ARRAY_IDX(list, i, const char *), p));
     }
-    GENERAL_NAMES_free(list);
     return array;
 }
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON that providers send; see policy_json.h. */
+#include "policy_json.h"
+#include <apr_strings.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pool cleanup: overwrites a text. */
+static apr_status_t wipe_text(void *baton)
+{
+    OPENSSL_cleanse(baton, strlen(baton));
+    return APR_SUCCESS;
+}
+
+json_t *policy_json_string(const char *text, apr_pool_t *p)
+{
+    json_t *string = text ? json_string(text) : json_null();
+    char *copy, *c;
+
+    if (string)
+        return string;
+    for (c = copy = apr_pstrdup(p, text); *c; c++) {
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    }
+    return json_string(copy);
+}
+
+json_t *policy_json_base64(const crypt_buf_t *bytes, apr_pool_t *p)
+{
+    unsigned char *text = apr_palloc(p, 4 * (bytes->len / 3 + 1) + 1);
+    json_t *string;
+
+    EVP_EncodeBlock(text, bytes->data, (int)bytes->len);
+    string = json_string((const char *)text);
+    OPENSSL_cleanse(text, strlen((const char *)text));
+    return string;
+}
+
+const char *policy_json_text(json_t *object, apr_pool_t *p)
+{
+    char *text = json_dumps(object, JSON_COMPACT), *copy = NULL;
+    const char *name;
+    json_t *value;
+
+    if (text) {
+        copy = apr_pstrdup(p, text);
+        apr_pool_cleanup_register(p, copy, wipe_text, apr_pool_cleanup_null);
+        OPENSSL_cleanse(text, strlen(text));
+        free(text);
+    }
+    json_object_foreach(object, name, value) {
+        if (json_is_string(value))
+            OPENSSL_cleanse((char *)json_string_value(value), json_string_length(value));
+    }
+    json_decref(object);
+    return copy;
+}
