@@ -342,6 +342,17 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
     return rv;
 }
 
+/* Whether a breaker lets a try through, which may be its probe.  The mutex must be held. */
+static int lets_through(http_breaker_t *breaker, apr_time_t now)
+{
+    if (breaker->failures < FAILURES_MAX)
+        return 1;
+    if (now < breaker->rest_until || breaker->probing)
+        return 0;
+    breaker->probing = 1;
+    return 1;
+}
+
 /*
  * Number of the URL to try: the first from the preferred one on that is not in tried (a bit each)
  * and does not rest; -1: none.  The caller tells by report() what became of it.
@@ -349,24 +360,35 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
 static int choose(http_client_t *client, unsigned tried)
 {
     apr_time_t now = monotonic();
-    http_breaker_t *breaker;
     int i, n, found = -1;
 
     apr_thread_mutex_lock(client->mutex);
     for (i = 0; found < 0 && i < client->nbase; i++) {
         n = (client->preferred + i) % client->nbase;
-        breaker = &client->breaker[n];
-        if (tried & (1u << n))
-            continue;
-        if (breaker->failures < FAILURES_MAX)
+        if (!(tried & (1u << n)) && lets_through(&client->breaker[n], now))
             found = n;
-        else if (now >= breaker->rest_until && !breaker->probing) {
-            breaker->probing = 1;
-            found = n;
-        }
     }
     apr_thread_mutex_unlock(client->mutex);
     return found;
+}
+
+/* Number of the breaker of a call's own URL, which takes over the oldest one; -1: it rests. */
+static int choose_own(http_client_t *client, const http_base_t *own)
+{
+    int n;
+
+    apr_thread_mutex_lock(client->mutex);
+    for (n = 0; n < HTTP_URLS_MAX && strcmp(client->seen[n], own->peer) != 0;)
+        n++;
+    if (n == HTTP_URLS_MAX) {
+        n = client->last_seen = (client->last_seen + 1) % HTTP_URLS_MAX;
+        apr_cpystrn(client->seen[n], own->peer, HTTP_PEER_MAX);
+        memset(&client->breaker[n], 0, sizeof(client->breaker[n]));
+    }
+    if (!lets_through(&client->breaker[n], monotonic()))
+        n = -1;
+    apr_thread_mutex_unlock(client->mutex);
+    return n;
 }
 
 /* Tells the breaker how a try ended. */
@@ -387,9 +409,13 @@ static void report(http_client_t *client, int n, apr_status_t rv, int fair)
     apr_thread_mutex_unlock(client->mutex);
 }
 
-/* Tries URLs until one answers, time is over or another try could do harm. */
-static apr_status_t try_all(http_client_t *client, const http_request_t *request,
-                            http_answer_t *answer, apr_time_t end, apr_pool_t *p)
+/*
+ * Tries URLs until one answers, time is over or another try could do harm.  own: the call's URL;
+ * NULL: the client's.
+ */
+static apr_status_t try_all(http_client_t *client, const http_base_t *own,
+                            const http_request_t *request, http_answer_t *answer, apr_time_t end,
+                            apr_pool_t *p)
 {
     apr_status_t rv = APR_ECONNREFUSED;
     apr_interval_time_t left;
@@ -408,7 +434,7 @@ static apr_status_t try_all(http_client_t *client, const http_request_t *request
             }
             return APR_TIMEUP;
         }
-        n = choose(client, client->nbase == 1 ? 0 : tried);
+        n = own ? choose_own(client, own) : choose(client, client->nbase == 1 ? 0 : tried);
         if (n < 0)
             return rv;
         tried |= 1u << n;
@@ -416,7 +442,7 @@ static apr_status_t try_all(http_client_t *client, const http_request_t *request
         try.client = client;
         try.answer = answer;
         try.p = p;
-        rv = try_once(client, &client->base[n], request, &try, left);
+        rv = try_once(client, own ? own : &client->base[n], request, &try, left);
         /* a time limit that the caller had used up says nothing about the peer */
         report(client, n, rv, rv != APR_TIMEUP || 2 * left >= client->options.timeout);
         if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL)
@@ -476,15 +502,27 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
                               http_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
 {
     apr_interval_time_t limit = client->options.timeout;
+    int at_call = client->options.url_at_call;
+    http_base_t own = {0};
     apr_status_t rv;
 
     memset(answer, 0, sizeof(*answer));
     answer->content_type = "";
     answer->body.data = (const unsigned char *)"";
-    answer->peer = client->base[0].peer;
-    answer->path = client->base[0].path;
+    answer->peer = at_call ? "" : client->base[0].peer;
+    answer->path = at_call ? "" : client->base[0].path;
     answer->failure = HTTP_FAILURE_OTHER;
     answer->headers = apr_table_make(p, 1);
+    if (at_call) {
+        answer->error = request->url ? http_base_take(&own, request->url, &client->options, p)
+                                     : "there is no URL";
+        if (!answer->error && strlen(own.peer) >= HTTP_PEER_MAX)
+            answer->error = "the host's name is too long";
+        if (answer->error)
+            return APR_EINVAL;
+        answer->peer = own.peer;
+        answer->path = own.path;
+    }
     if (!client->mutex || !client->credentials) {
         answer->error = "it is not set up";
         return APR_EGENERAL;
@@ -497,7 +535,7 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
         return APR_EAGAIN;
     }
     refresh(client, log, p);
-    rv = try_all(client, request, answer, monotonic() + limit, p);
+    rv = try_all(client, at_call ? &own : NULL, request, answer, monotonic() + limit, p);
     if (rv == APR_SUCCESS) {
         answer->error = NULL;
         answer->failure = HTTP_FAILURE_NONE;

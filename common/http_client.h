@@ -8,6 +8,9 @@
  * bulkhead (so that a slow peer cannot occupy all workers), and a circuit breaker per URL: after
  * three transport failures in a row the URL rests, then one call probes it.
  *
+ * Where a peer is only found out later, each call brings its URL (url_at_call); breakers are then
+ * kept for the last HTTP_URLS_MAX hosts.
+ *
  * The URLs are tried in order, starting with the one that answered last.  A call is tried again
  * only when nothing of it was sent, or once when it is marked idempotent and was cut.  An answer is
  * an answer, whatever its status: only transport failures lead to the next URL.
@@ -32,6 +35,7 @@ typedef struct http_client_t http_client_t;
 typedef struct http_options_t {
     const char *name;               /* for messages */
     const char *url[HTTP_URLS_MAX]; /* https://..., http+unix://%2Fpath%2Fto%2Fsocket/...; NULL */
+    int url_at_call;                /* no url: http_request_t.url instead */
     int plain_loopback;             /* http:// too, to 127.0.0.1, [::1] and localhost */
     const char *ca_file;            /* PEM; NULL: the system's */
     const char *certificate_file;   /* PEM, ours, with its chain; NULL: none */
@@ -45,6 +49,7 @@ typedef struct http_options_t {
 } http_options_t;
 
 typedef struct http_request_t {
+    const char *url;            /* with url_at_call: as http_options_t.url; otherwise NULL */
     const char *path;           /* appended to the URL's path; NULL: nothing */
     const char *content_type;
     crypt_buf_t body;           /* data NULL: GET, otherwise POST */
@@ -99,7 +104,7 @@ apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild);
  * Asks.  *answer is always filled.  APR_SUCCESS: an answer of any status came.  APR_EAGAIN: too
  * many calls are under way ("busy").  APR_TIMEUP: no time is left.  APR_ENOSPC: the answer is
  * larger than body_max.  APR_ECONNREFUSED: could not be reached, was cut, is not HTTP, or all URLs
- * rest.  APR_EGENERAL: not set up.
+ * rest.  APR_EINVAL: the call's URL is missing or refused.  APR_EGENERAL: not set up.
  *
  * Credential files that changed are read again first; if that is not possible (the child may not be
  * allowed to), the old ones stay in use and log says so once per change.

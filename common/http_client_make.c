@@ -111,9 +111,8 @@ static const char *take_parts(http_base_t *base, CURLU *handle, const char *url,
     return error;
 }
 
-/* Takes a URL.  Error text in p, NULL on success. */
-static const char *take_url(http_base_t *base, const char *url, const http_options_t *options,
-                            apr_pool_t *p)
+const char *http_base_take(http_base_t *base, const char *url, const http_options_t *options,
+                           apr_pool_t *p)
 {
     const char *error = NULL, *c = url;
     CURLU *handle;
@@ -154,13 +153,13 @@ const char *http_client_make(http_client_t **pclient, const http_options_t *opti
     if (client->options.rest <= 0)
         client->options.rest = apr_time_from_sec(5);
     for (i = 0; i < HTTP_URLS_MAX && options->url[i]; i++) {
-        error = take_url(&client->base[i], options->url[i], options, p);
+        error = http_base_take(&client->base[i], options->url[i], options, p);
         if (error)
             return error;
         client->nbase++;
     }
-    if (client->nbase == 0)
-        return "there is no URL";
+    if ((client->nbase == 0) != (options->url_at_call != 0))
+        return client->nbase ? "a URL is given with each call" : "there is no URL";
     if (options->key_file && !options->certificate_file)
         return "a key needs its certificate";
     if (options->proxy)

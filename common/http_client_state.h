@@ -8,6 +8,8 @@
 #include <apr_thread_mutex.h>
 #include <curl/curl.h>
 
+#define HTTP_PEER_MAX 300 /* scheme, host and port */
+
 /* A URL taken apart. */
 typedef struct http_base_t {
     const char *url;    /* up to the query, without trailing slash unless that is all of the path */
@@ -39,9 +41,15 @@ struct http_client_t {
     http_credentials_t *credentials;
     http_stamp_t rejected; /* a version of the files that could not be taken */
     http_breaker_t breaker[HTTP_URLS_MAX];
+    char seen[HTTP_URLS_MAX][HTTP_PEER_MAX]; /* url_at_call: whose breaker it is */
+    int last_seen;
     int preferred; /* URL that answered last */
     int active;
     http_handle_t *idle;
 };
+
+/* Takes a URL apart, without I/O.  Error text in p, NULL on success. */
+const char *http_base_take(http_base_t *base, const char *url, const http_options_t *options,
+                           apr_pool_t *p);
 
 #endif /* COMMON_HTTP_CLIENT_STATE_H */

@@ -460,6 +460,60 @@ START_TEST(printable)
 }
 END_TEST
 
+/* A client whose URL comes with each call, and one call of it. */
+static apr_status_t call_url(const char *url)
+{
+    http_request_t request = {0};
+    const char *error;
+
+    options.url_at_call = 1;
+    if (!client) {
+        error = http_client_make(&client, &options, p);
+        ck_assert_msg(!error, "%s", error);
+        ck_assert_ptr_null(http_client_prepare(client, p));
+        ck_assert_int_eq(http_client_child_init(client, p), APR_SUCCESS);
+    }
+    request.url = url;
+    request.path = "good";
+    return http_client_call(client, &request, &answer, sink, p);
+}
+
+START_TEST(url_at_call)
+{
+    client = NULL;
+    ck_assert_int_eq(call_url(http_fixture_url(server, "/", p)), APR_SUCCESS);
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_str_eq(answer.peer, http_fixture_url(server, "", p));
+    ck_assert_int_eq(call_url(NULL), APR_EINVAL);
+    ck_assert_int_eq(call_url("http://hook.example/"), APR_EINVAL);
+    ck_assert_int_eq(call_url("https://user:secret@hook.example/"), APR_EINVAL);
+    ck_assert_ptr_null(strstr(answer.error, "secret"));
+    ck_assert_int_eq(call_url("ftp://127.0.0.1/"), APR_EINVAL);
+    options.url[0] = "https://hook.example/";
+    ck_assert_ptr_nonnull(http_client_make(&client, &options, p));
+}
+END_TEST
+
+/* Each host has a breaker of its own, and there are not more than a few. */
+START_TEST(url_at_call_breakers)
+{
+    const char *gone = apr_psprintf(p, "http://127.0.0.1:%d/", http_fixture_dead_port());
+    int i;
+
+    client = NULL;
+    for (i = 0; i < 3; i++)
+        ck_assert_int_eq(call_url(gone), APR_ECONNREFUSED);
+    ck_assert_int_eq(call_url(gone), APR_ECONNREFUSED);
+    ck_assert_ptr_nonnull(strstr(answer.error, "rests"));
+    ck_assert_int_eq(call_url(http_fixture_url(server, "/", p)), APR_SUCCESS);
+    for (i = 0; i < 2 * HTTP_URLS_MAX; i++)
+        call_url(apr_psprintf(p, "http://127.0.0.%d:%d/", i + 2, server->port));
+    ck_assert_int_eq(call_url(gone), APR_ECONNREFUSED);
+    ck_assert_ptr_null(strstr(answer.error, "rests"));
+    ck_assert_int_eq(call_url(http_fixture_url(server, "/", p)), APR_SUCCESS);
+}
+END_TEST
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 Suite *test_http_client_suite(void)
@@ -490,6 +544,8 @@ Suite *test_http_client_suite(void)
     tcase_add_test(tc, not_set_up);
     tcase_add_test(tc, files_are_read_again);
     tcase_add_test(tc, printable);
+    tcase_add_test(tc, url_at_call);
+    tcase_add_test(tc, url_at_call_breakers);
     suite_add_tcase(suite, tc);
     return suite;
 }
