@@ -6,6 +6,7 @@
  * ca_check_leaf() (ca_check.c) agreed.
  */
 #include "ca_check.h"
+#include "ca_sid.h"
 #include "ca_state.h"
 
 #include <apr_lib.h>
@@ -300,9 +301,77 @@ const ca_template_t *ca_find_template(const ca_t *ca, const char *name)
     return ca_template_default();
 }
 
+/* Pool cleanup; returns APR_SUCCESS. */
+static apr_status_t name_cleanup(void *data)
+{
+    X509_NAME_free(data);
+    return APR_SUCCESS;
+}
+
+/* The granted subject, owned by p; NULL: it is not a name, or an empty one. */
+static X509_NAME *granted_subject(const crypt_buf_t *der, apr_pool_t *p)
+{
+    const unsigned char *at = der->data;
+    X509_NAME *name = d2i_X509_NAME(NULL, &at, (long)der->len);
+
+    if (name == NULL) {
+        ERR_clear_error();
+        return NULL;
+    }
+    apr_pool_cleanup_register(p, name, name_cleanup, apr_pool_cleanup_null);
+    return at == der->data + der->len && X509_NAME_entry_count(name) > 0 ? name : NULL;
+}
+
+/* Why the backend cannot honor what policy adds; NULL: it can. */
+static const char *check_added(const ca_t *ca, const ca_request_t *request)
+{
+    const int capabilities = ca->provider->capabilities;
+
+    if (grant_sid(request->grant) != NULL && (capabilities & CA_CAP_SID) == 0) {
+        return "the CA backend cannot put a security identifier into a certificate";
+    }
+    if (grant_subject(request->grant) == NULL) {
+        return NULL;
+    }
+    if ((capabilities & CA_CAP_SUBJECT) == 0) {
+        return "the CA backend cannot give a certificate another subject than the CSR's";
+    }
+    if (request->template->subject == CA_FROM_NOWHERE) {
+        return "the template's certificates have no subject (subject=none)";
+    }
+    return request->subject == NULL ? "the subject cannot be read" : NULL;
+}
+
+/* Holds the CSR and what policy adds against template and backend; 0 with a final answer if there
+ * is something that must not be signed. */
+static int check_request(const ca_t *ca, const ca_request_t *request, ca_answer_t *answer,
+                         const log_sink_t *log, apr_pool_t *p)
+{
+    const char *error = check_added(ca, request);
+
+    if (error != NULL) {
+        answer->result = CA_RETRY;
+        outcome_unavailable(&answer->outcome, "ca-attributes", 0, p,
+                            "what policy adds cannot be honored: %s", error);
+        log_to(log, LOG_SINK_ERR, SCEPTAG(0303),
+               "service %s: transaction %s: what policy adds cannot be honored: %s",
+               grant_service(request->grant), grant_transaction_id(request->grant), error);
+        return 0;
+    }
+    if ((ca->provider->capabilities & CA_CAP_SID) == 0 &&
+        ca_sid_find(request->csr->extensions) != NULL) {
+        outcome_refuse(&answer->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_REQUESTSUBJECT,
+                       "csr-sid", "The certificate request asks for a security identifier.", p,
+                       "the CSR holds a security identifier extension, which only policy may add");
+        return 0;
+    }
+    return ca_template_check_csr(request->template, request->csr, request->subject,
+                                 grant_sid(request->grant), &answer->outcome, p) == APR_SUCCESS;
+}
+
 /* Fills request; 0 with a final answer if the CSR must not be signed. */
 static int prepare(const ca_t *ca, ca_request_t *request, const grant_t *grant, const csr_t *csr,
-                   apr_time_t deadline, ca_answer_t *answer, apr_pool_t *p)
+                   apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
 {
     memset(answer, 0, sizeof(*answer));
     answer->result = CA_REJECTED;
@@ -319,7 +388,9 @@ static int prepare(const ca_t *ca, ca_request_t *request, const grant_t *grant, 
     }
     request->template_name = grant_template(grant);
     request->template = ca_find_template(ca, request->template_name);
-    if (ca_template_check_csr(request->template, csr, &answer->outcome, p) != APR_SUCCESS) {
+    request->subject = grant_subject(grant) != NULL ? granted_subject(grant_subject(grant), p)
+                                                    : csr->subject;
+    if (!check_request(ca, request, answer, log, p)) {
         return 0;
     }
     answer->result = CA_RETRY;
@@ -456,7 +527,7 @@ void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t dead
     ca_request_t request;
     apr_status_t rv;
 
-    if (!prepare(ca, &request, grant, csr, deadline, answer, p)) {
+    if (!prepare(ca, &request, grant, csr, deadline, answer, log, p)) {
         return;
     }
     rv = ca->provider->submit(ca->instance, &request, answer, log, p);
@@ -469,7 +540,7 @@ void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cooki
     ca_request_t request;
     apr_status_t rv;
 
-    if (!prepare(ca, &request, grant, csr, deadline, answer, p)) {
+    if (!prepare(ca, &request, grant, csr, deadline, answer, log, p)) {
         return;
     }
     if (ca->provider->poll == NULL || !cookie_is_good(cookie)) {

@@ -46,6 +46,8 @@ typedef struct ca_request_t {
     const csr_t *csr;
     const ca_template_t *template;  /* by the grant's template name, else the default's */
     const char *template_name;      /* what the CA calls it */
+    X509_NAME *subject;             /* what the certificate's shall be: the grant's, else the
+                                     * CSR's; the template may want none all the same */
     apr_time_t deadline;
 } ca_request_t;
 
@@ -61,7 +63,10 @@ typedef struct ca_config_t {
 #define CA_CAP_SERIAL           1   /* honors the grant's serial and notBefore: repeating is safe,
                                      * and signs by a certificate of its chain itself */
 #define CA_CAP_PENDING          2
-#define CA_CAP_REWRITES_SUBJECT 4
+#define CA_CAP_REWRITES_SUBJECT 4   /* the CA may choose another subject than the CSR's */
+#define CA_CAP_SUBJECT          8   /* honors the grant's subject */
+#define CA_CAP_SID              16  /* puts the grant's security identifier into the certificate,
+                                     * and never the one that a CSR asks for itself */
 
 struct ca_provider_t {
     const char *name;
@@ -156,9 +161,11 @@ const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p);
 
 /*
  * Submits a granted request; always fills *answer.  Refuses (REJECTED) a CSR that is not the
- * granted one or breaks the template.  An ISSUED answer passed every check and has leaf set; one
- * that failed a check becomes RETRY with unknown set, reason "ca-answer" and an error line, since
- * the CA is broken, not the device.
+ * granted one, breaks the template, or asks a CA without CA_CAP_SID for a security identifier.  A
+ * grant that adds what the backend cannot honor is RETRY with reason "ca-attributes" and an error
+ * line: nobody gets a certificate without it.  An ISSUED answer passed every check and has leaf
+ * set; one that failed a check becomes RETRY with unknown set, reason "ca-answer" and an error
+ * line, since the CA is broken, not the device.
  */
 void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t deadline,
                ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);

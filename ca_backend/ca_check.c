@@ -8,6 +8,7 @@
  * verified by the issuer's key instead of X509_verify_cert(), which needs the leaf's key decoded.
  */
 #include "ca_check.h"
+#include "ca_sid.h"
 
 #include <apr_strings.h>
 #include <openssl/err.h>
@@ -163,13 +164,28 @@ static const char *check_subject(X509 *cert, const ca_request_t *request, apr_po
     int equal;
 
     if (request->template->subject == CA_FROM_CSR) {
-        equal = X509_NAME_cmp(subject, request->csr->subject) == 0;
+        equal = X509_NAME_cmp(subject, request->subject) == 0;
     }
     else {
         equal = X509_NAME_entry_count(subject) == 0;
     }
     return equal ? NULL : apr_psprintf(p, "subject '%s' is not the requested one",
                                        crypt_name_text(subject, p));
+}
+
+/* Error text if the certificate lacks the granted security identifier, or carries one that nobody
+ * but the device asked for, else NULL. */
+static const char *check_sid(X509 *cert, const ca_request_t *request)
+{
+    const STACK_OF(X509_EXTENSION) *extensions = X509_get0_extensions(cert);
+    const char *sid = grant_sid(request->grant);
+
+    if (sid != NULL) {
+        return ca_sid_is(extensions, sid)
+                   ? NULL : "the security identifier is not exactly the granted one";
+    }
+    return ca_sid_find(request->csr->extensions) != NULL && ca_sid_find(extensions) != NULL
+               ? "it carries a security identifier that policy did not add" : NULL;
 }
 
 /* Verifies the signature of a backend that signs by a certificate of the chain; error text or
@@ -236,8 +252,12 @@ const char *ca_check_leaf(const ca_check_t *check, const ca_request_t *request,
     if ((check->capabilities & CA_CAP_SERIAL) != 0) {
         error = check_reserved(leaf, request->grant, p);
     }
-    if (error == NULL && (check->capabilities & CA_CAP_REWRITES_SUBJECT) == 0) {
+    if (error == NULL && ((check->capabilities & CA_CAP_REWRITES_SUBJECT) == 0 ||
+                          grant_subject(request->grant) != NULL)) {
         error = check_subject(leaf, request, p);
+    }
+    if (error == NULL) {
+        error = check_sid(leaf, request);
     }
     if (error == NULL) {
         error = (check->capabilities & CA_CAP_SERIAL) != 0

@@ -8,6 +8,7 @@
  * X509_set_pubkey() encodes and decodes it again (0.26 ms on OpenSSL 3.0).
  */
 #include "ca_backend.h"
+#include "ca_sid.h"
 
 #include <apr_strings.h>
 #include <openssl/err.h>
@@ -431,9 +432,20 @@ static const local_template_t *find_template(const local_t *local, const ca_temp
     return NULL;
 }
 
-/* Adds all extensions; 0 if that fails. */
-static int add_extensions(X509 *cert, const local_template_t *made, const csr_t *csr)
+/* Adds the granted security identifier, if there is one; 0 if that fails. */
+static int add_sid(X509 *cert, const char *sid)
 {
+    X509_EXTENSION *ext = sid != NULL ? ca_sid_make(sid) : NULL;
+    int ok = sid == NULL || (ext != NULL && X509_add_ext(cert, ext, -1));
+
+    X509_EXTENSION_free(ext);
+    return ok;
+}
+
+/* Adds all extensions; 0 if that fails. */
+static int add_extensions(X509 *cert, const local_template_t *made, const ca_request_t *request)
+{
+    const csr_t *csr = request->csr;
     const STACK_OF(X509_EXTENSION) *constant =
         EVP_PKEY_is_a(csr->key, "EC") ? made->ec : made->rsa;
     int i, n = sk_X509_EXTENSION_num(constant);
@@ -443,7 +455,8 @@ static int add_extensions(X509 *cert, const local_template_t *made, const csr_t 
             return 0;
         }
     }
-    return add_key_id(cert, csr) && (made->template->san != CA_FROM_CSR || add_san(cert, csr));
+    return add_key_id(cert, csr) && (made->template->san != CA_FROM_CSR || add_san(cert, csr)) &&
+           add_sid(cert, grant_sid(request->grant));
 }
 
 /* The signed certificate, owned by p; NULL if OpenSSL fails. */
@@ -460,8 +473,9 @@ static X509 *build(const local_t *local, const local_template_t *made, const ca_
         !X509_set_issuer_name(cert, X509_get_subject_name(local->cert)) ||
         !ASN1_TIME_set(X509_getm_notBefore(cert), from) ||
         !ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)apr_time_sec(not_after)) ||
-        (made->template->subject == CA_FROM_CSR && !X509_set_subject_name(cert, csr->subject)) ||
-        !copy_key(cert, csr) || !add_extensions(cert, made, csr) ||
+        (made->template->subject == CA_FROM_CSR &&
+         !X509_set_subject_name(cert, request->subject)) ||
+        !copy_key(cert, csr) || !add_extensions(cert, made, request) ||
         X509_sign(cert, local->key, local->digest) <= 0) {
         return NULL;
     }
@@ -477,9 +491,14 @@ static apr_status_t local_submit(void *instance, const ca_request_t *request, ca
     apr_time_t now = apr_time_now(), not_after;
 
     answer->result = CA_RETRY;
-    if (made == NULL) {
-        outcome_unavailable(&answer->outcome, "ca-template", 0, p, "template %s is not prepared",
-                            request->template_name);
+    /* the service's own templates are there (httpd -t), one that policy asks for need not be */
+    if (made == NULL || strcmp(made->template->name, request->template_name) != 0) {
+        outcome_unavailable(&answer->outcome, "ca-template", 0, p,
+                            "there is no ScepLocalTemplate %s", request->template_name);
+        log_to(log, LOG_SINK_ERR, SCEPTAG(0311),
+               "service %s: transaction %s: there is no ScepLocalTemplate %s",
+               grant_service(request->grant), grant_transaction_id(request->grant),
+               request->template_name);
         return APR_SUCCESS;
     }
     not_after = grant_not_before(request->grant) + local->skew + made->template->validity;
@@ -542,7 +561,7 @@ static apr_status_t local_get0_identity(void *instance, X509 **pcert, EVP_PKEY *
 const ca_provider_t ca_local_provider = {
     .name = "local",
     .keys = local_keys,
-    .capabilities = CA_CAP_SERIAL,
+    .capabilities = CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID,
     .create = local_create,
     .submit = local_submit,
     .chain = local_chain,

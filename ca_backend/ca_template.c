@@ -14,7 +14,10 @@
 #define MAX_LIST_BYTES 1024
 #define MAX_URL_BYTES 1024
 #define MAX_VALIDITY (APR_INT64_C(50) * 365 * 86400 * APR_USEC_PER_SEC)
-#define ALL_SAN_TYPES "dns,ip,email,uri,upn,dirname,rid"
+#define DEFAULT_SAN_TYPES "dns,ip,email,uri,upn,dirname,rid"
+#define ALL_SAN_TYPES DEFAULT_SAN_TYPES ",sid"
+#define SID_URI "tag:microsoft.com,2022-09-14:sid:" /* KB5014754: maps to an account as strongly as
+                                                     * the extension does */
 
 const settings_key_t ca_template_keys[] = {
     {"validity", "DURATION", 0},
@@ -53,7 +56,7 @@ static const ca_template_t default_template = {
     .extended_key_usage_text = "clientAuth",
     .subject = CA_FROM_CSR,
     .san = CA_FROM_CSR,
-    .san_types = ALL_SAN_TYPES,
+    .san_types = DEFAULT_SAN_TYPES,
     .min_rsa_bits = 2048,
     .ec_curves = "P-256,P-384,P-521",
     .empty_subject_allowed = 1,
@@ -327,6 +330,27 @@ static const char *other_name_kind(const OTHERNAME *other)
                ? "upn" : NULL;
 }
 
+/* The security identifier that a URI names, *len its length; NULL: it is another URI. */
+static const char *uri_sid(const ASN1_STRING *uri, int *len)
+{
+    const char *text = (const char *)ASN1_STRING_get0_data(uri);
+    int head = (int)strlen(SID_URI);
+
+    *len = ASN1_STRING_length(uri) - head;
+    return *len >= 0 && strncasecmp(text, SID_URI, (size_t)head) == 0 ? text + head : NULL;
+}
+
+/* Whether the URI names exactly the security identifier that policy vouches for. */
+static int is_vouched_for(const GENERAL_NAME *name, const char *sid)
+{
+    const char *named;
+    int len;
+
+    return sid != NULL && name->type == GEN_URI &&
+           (named = uri_sid(name->d.uniformResourceIdentifier, &len)) != NULL &&
+           (size_t)len == strlen(sid) && memcmp(named, sid, (size_t)len) == 0;
+}
+
 /* The kind of a GeneralName as sanTypes names it; NULL: one that is never issued, or malformed. */
 static const char *name_kind(const GENERAL_NAME *name)
 {
@@ -339,7 +363,10 @@ static const char *name_kind(const GENERAL_NAME *name)
     case GEN_EMAIL:
         return is_clean_ascii(value) ? "email" : NULL;
     case GEN_URI:
-        return is_clean_ascii(value) ? "uri" : NULL;
+        if (!is_clean_ascii(value)) {
+            return NULL;
+        }
+        return uri_sid(value, &len) != NULL ? "sid" : "uri";
     case GEN_IPADD:
         len = ASN1_STRING_length(value);
         return len == 4 || len == 16 ? "ip" : NULL;
@@ -365,8 +392,8 @@ static apr_status_t refuse_san(outcome_t *out, const ca_template_t *t, apr_pool_
 }
 
 /* Checks the SAN; *present says whether there is one that is copied. */
-static apr_status_t check_san(const ca_template_t *t, const csr_t *csr, int *present,
-                              outcome_t *out, apr_pool_t *p)
+static apr_status_t check_san(const ca_template_t *t, const csr_t *csr, const char *sid,
+                              int *present, outcome_t *out, apr_pool_t *p)
 {
     GENERAL_NAMES *names = NULL;
     apr_status_t rv = ca_template_san_make(&names, csr);
@@ -391,7 +418,8 @@ static apr_status_t check_san(const ca_template_t *t, const csr_t *csr, int *pre
             error = apr_psprintf(p, "alternative name %d is of an unknown kind or malformed",
                                  i + 1);
         }
-        else if (!list_has(t->san_types, kind)) {
+        else if (!list_has(t->san_types, kind) &&
+                 !is_vouched_for(sk_GENERAL_NAME_value(names, i), sid)) {
             error = apr_psprintf(p, "alternative name %d is of kind %s, allowed are: %s", i + 1,
                                  kind, t->san_types);
         }
@@ -481,26 +509,27 @@ static int has_control_characters(const X509_NAME *name)
     return found;
 }
 
-apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr, outcome_t *out,
+apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr,
+                                   const X509_NAME *subject, const char *sid, outcome_t *out,
                                    apr_pool_t *p)
 {
     int has_san = 0;
     apr_status_t rv = check_key(t, csr, out, p);
 
     if (rv == APR_SUCCESS && t->san == CA_FROM_CSR) {
-        rv = check_san(t, csr, &has_san, out, p);
+        rv = check_san(t, csr, sid, &has_san, out, p);
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (t->subject == CA_FROM_CSR && has_control_characters(csr->subject)) {
+    if (t->subject == CA_FROM_CSR && has_control_characters(subject)) {
         outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_REQUESTSUBJECT,
                        "template-subject",
                        "The subject of the certificate request holds a forbidden character.", p,
                        "template %s: a control character in the subject", t->name);
         return APR_EACCES;
     }
-    if ((t->subject == CA_FROM_NOWHERE || X509_NAME_entry_count(csr->subject) == 0) &&
+    if ((t->subject == CA_FROM_NOWHERE || X509_NAME_entry_count(subject) == 0) &&
         !(has_san && t->empty_subject_allowed)) {
         outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_REQUESTSUBJECT,
                        "template-subject",

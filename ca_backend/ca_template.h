@@ -23,7 +23,7 @@ typedef struct ca_template_t {
     ca_source_e subject;                /* subject=csr|none */
     ca_source_e san;                    /* san=csr|none */
     const char *san_types;              /* sanTypes=dns,ip,...: a CSR with another kind of
-                                         * GeneralName is refused; default all known */
+                                         * GeneralName is refused; default all but sid */
     int min_rsa_bits;                   /* minimumKey=2048 */
     const char *ec_curves;              /* ecCurves=P-256,P-384,P-521; "" no EC keys */
     const char *crl_url, *aia_url;      /* crlUrl=, caIssuersUrl=; NULL: none */
@@ -47,9 +47,12 @@ const char *ca_template_make(const ca_template_t **ptemplate, const char *name, 
 
 /*
  * Holds a CSR against the template before anything is signed: key type and length, subject, SAN
- * kinds.  APR_SUCCESS, or APR_EACCES with a refusal in out.
+ * kinds.  subject: what the certificate's will be, the CSR's or another one; sid: the security
+ * identifier that policy vouches for, which may stand in the SAN as well; NULL: none.  APR_SUCCESS,
+ * or APR_EACCES with a refusal in out.
  */
-apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr, outcome_t *out,
+apr_status_t ca_template_check_csr(const ca_template_t *t, const csr_t *csr,
+                                   const X509_NAME *subject, const char *sid, outcome_t *out,
                                    apr_pool_t *p);
 
 /* The template's rules for a key alone (kind, length, curve); results as above. */

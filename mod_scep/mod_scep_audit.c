@@ -103,14 +103,21 @@ static void add_certificate(audit_t *a, const crypt_buf_t *der)
     add_time(a, "notAfter", cert ? crypt_asn1_time(cert->info->validity->notAfter) : 0, 0);
 }
 
-/* Adds for whom the challenge was made, where it says so. */
-static void add_bound(audit_t *a, const char *bound)
+/* Adds whose it is: policy says so, else the challenge where it was made for somebody. */
+static void add_owner(audit_t *a, const scep_trace_t *t)
 {
-    json_t *object = *bound ? json_loads(bound, 0, NULL) : NULL;
+    static const policy_attributes_t none;
+    const policy_attributes_t *added = t->attributes ? t->attributes : &none;
+    json_t *bound = *t->bound ? json_loads(t->bound, 0, NULL) : NULL;
 
-    add(a, "device", json_string_value(json_object_get(object, "device")));
-    add(a, "user", json_string_value(json_object_get(object, "user")));
-    json_decref(object);
+    add(a, "device", added->device ? added->device
+                                   : json_string_value(json_object_get(bound, "device")));
+    add(a, "user",
+        added->user ? added->user : json_string_value(json_object_get(bound, "user")));
+    json_decref(bound);
+    add(a, "grantedTemplate", added->template_name);
+    add(a, "grantedSubject", added->subject_text);
+    add(a, "sid", added->sid);
 }
 
 /* Adds the times of the steps that were taken. */
@@ -187,7 +194,7 @@ static char *make_line(request_rec *r, const scep_service_conf_t *service,
     add(&a, "algorithms", t->algorithms);
     add(&a, "challengeId", t->challenge_id);
     add(&a, "challengeCaller", t->challenge_caller);
-    add_bound(&a, t->bound);
+    add_owner(&a, t);
     add(&a, "renews", t->renews);
     add(&a, "serial", t->serial);
     add_certificate(&a, &t->certificate);

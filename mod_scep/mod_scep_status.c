@@ -257,7 +257,7 @@ static int show_services(status_t *s)
 
 /* The waiting transaction; OK, or the answer of the handler, which *sent says. */
 static int find_tx(status_t *s, const scep_service_conf_t *service, crypt_buf_t *der,
-                   store_tx_t **ptx, int *sent)
+                   policy_attributes_t *attributes, store_tx_t **ptx, int *sent)
 {
     outcome_t out;
     apr_status_t rv;
@@ -272,8 +272,8 @@ static int find_tx(status_t *s, const scep_service_conf_t *service, crypt_buf_t 
     }
     outcome_init(&out);
     der->len = 0;
-    rv = policy_waiting_request(service->core.policy, s->field[FIELD_TX], der, ptx, &out,
-                                scep_log_request(s->r), s->r->pool);
+    rv = policy_waiting_request(service->core.policy, s->field[FIELD_TX], der, attributes, ptx,
+                                &out, scep_log_request(s->r), s->r->pool);
     if (APR_STATUS_IS_NOTFOUND(rv)) {
         *ptx = NULL;
         *sent = 0;
@@ -292,10 +292,11 @@ static int show_tx(status_t *s)
 {
     const scep_service_conf_t *service = find_service(s, s->field[FIELD_SERVICE]);
     crypt_buf_t der = {NULL, 0};
+    policy_attributes_t attributes;
     store_tx_t *tx = NULL;
     json_t *object, *csr;
     const char *body;
-    int sent, rv = find_tx(s, service, &der, &tx, &sent);
+    int sent, rv = find_tx(s, service, &der, &attributes, &tx, &sent);
 
     if (sent) {
         return rv;
@@ -306,6 +307,7 @@ static int show_tx(status_t *s)
     object = describe(s, service, tx);
     csr = scep_status_csr(service, &der, s->r->pool);
     json_object_set_new(object, "request", csr ? csr : json_null());
+    json_object_set_new(object, "attributes", scep_status_attributes(&attributes, s->r->pool));
     if (s->json) {
         json_object_set_new(object, "service", json_string(service->name));
         return scep_status_send_json(s->r, HTTP_OK, object);
@@ -420,6 +422,7 @@ static int decide(status_t *s)
     const scep_service_conf_t *service;
     const char *action, *reason;
     crypt_buf_t der = {NULL, 0};
+    policy_attributes_t attributes;
     store_tx_t *tx = NULL;
     int rv, sent, deny;
 
@@ -447,7 +450,7 @@ static int decide(status_t *s)
         return refuse(s, HTTP_BAD_REQUEST, "reason",
                       "To deny takes a reason: one line, at most 255 bytes of UTF-8.");
     }
-    rv = find_tx(s, service, &der, &tx, &sent);
+    rv = find_tx(s, service, &der, &attributes, &tx, &sent);
     if (sent) {
         return rv;
     }

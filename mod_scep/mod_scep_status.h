@@ -27,10 +27,12 @@ apr_array_header_t *scep_status_services(request_rec *r);
  * The facts as JSON; the caller owns a reference.  Strings are UTF-8 without control characters.
  * scep_status_service(): one service without what waits.  scep_status_tx(): one transaction.
  * scep_status_csr(): its request; the challenge is not in it; NULL: not readable.
+ * scep_status_attributes(): what policy adds to it; null: nothing.
  */
 json_t *scep_status_service(const scep_service_conf_t *service, apr_pool_t *p);
 json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p);
 json_t *scep_status_csr(const scep_service_conf_t *service, const crypt_buf_t *der, apr_pool_t *p);
+json_t *scep_status_attributes(const policy_attributes_t *attributes, apr_pool_t *p);
 json_t *scep_status_text(const char *text, apr_pool_t *p);
 
 /* The text as UTF-8 without control characters; "" for NULL. */

@@ -366,6 +366,30 @@ json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p)
     return object;
 }
 
+json_t *scep_status_attributes(const policy_attributes_t *attributes, apr_pool_t *p)
+{
+    const struct {
+        const char *key, *value;
+    } all[] = {{"template", attributes->template_name},
+               {"subject", attributes->subject_text},
+               {"sid", attributes->sid},
+               {"device", attributes->device},
+               {"user", attributes->user}};
+    json_t *object = json_object();
+    size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (all[i].value) {
+            set_text(object, all[i].key, all[i].value, p);
+        }
+    }
+    if (json_object_size(object)) {
+        return object;
+    }
+    json_decref(object);
+    return json_null();
+}
+
 /* What was written to the BIO, which is freed. */
 static const char *bio_text(BIO *bio, apr_pool_t *p)
 {

@@ -316,6 +316,28 @@ static void put_csr(html_t *h, const json_t *csr)
     put(h, "</tbody></table>");
 }
 
+/* What policy adds to the request, and so what the certificate will be. */
+static void put_attributes(html_t *h, const json_t *attributes)
+{
+    static const char *const names[][2] = {{"template", "Template"},
+                                           {"subject", "Subject"},
+                                           {"sid", "Security identifier"},
+                                           {"device", "Device"},
+                                           {"user", "User"}};
+    size_t i;
+
+    if (!json_is_object(attributes)) {
+        return;
+    }
+    put(h, "<h2>Policy adds</h2><table><tbody>");
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (*text(h, attributes, names[i][0])) {
+            row(h, names[i][1], text(h, attributes, names[i][0]));
+        }
+    }
+    put(h, "</tbody></table>");
+}
+
 /* The two decisions. */
 static void put_form(html_t *h, const json_t *tx, const char *service)
 {
@@ -344,6 +366,7 @@ const char *scep_status_page_tx(const json_t *tx, const char *service, apr_pool_
     row(&h, "Waits for", waits_for(&h, tx));
     put(&h, "</tbody></table>");
     put_csr(&h, json_object_get(tx, "request"));
+    put_attributes(&h, json_object_get(tx, "attributes"));
     if (*text(&h, tx, "token")) {
         put_form(&h, tx, service);
     }

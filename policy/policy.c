@@ -7,6 +7,7 @@
  */
 #include "policy.h"
 #include "../common/grant_make.h"
+#include "policy_attributes.h"
 #include "policy_provider.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
@@ -42,7 +43,7 @@ const char *policy_add(policy_t *policy, const policy_provider_t *provider, int 
         return apr_psprintf(p, "policy '%s' decides nothing (it has neither reserve nor verify)",
                             provider->name);
     for (i = 0; i < policy->links->nelts; i++) {
-        if (policy_link_at(policy, i)->provider == provider)
+        if (policy_link_at(policy, i)->provider == provider && !provider->repeatable)
             return apr_psprintf(p, "policy '%s' is configured twice", provider->name);
     }
     error = settings_parse(&settings, provider->keys ? provider->keys : no_keys, argc, argv, p);
@@ -246,6 +247,21 @@ static apr_status_t merge(policy_attributes_t *mine, const policy_attributes_t *
     return APR_EGENERAL;
 }
 
+/* Whether a person has said yes. */
+static int is_approved(const policy_tx_t *tx)
+{
+    return tx->store_tx.decision && strcmp(tx->store_tx.decision, "approved") == 0;
+}
+
+/* Sets out for a request that would get another certificate than was approved. */
+static apr_status_t changed(outcome_t *out, apr_pool_t *p)
+{
+    outcome_unavailable(out, "policy-changed", 0, p,
+                        "policy adds something else to the request than was approved");
+    out->text = POLICY_TEXT_UNAVAILABLE;
+    return APR_EGENERAL;
+}
+
 /* Asks every provider, and gathers what they add.  APR_SUCCESS: all allow; otherwise out is set. */
 static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t *log,
                                apr_pool_t *p)
@@ -264,6 +280,8 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
         if (rv == APR_SUCCESS)
             rv = merge(&gathered, &one, link->provider->name, out, p);
     }
+    if (rv == APR_SUCCESS && is_approved(tx) && !policy_attributes_same(&tx->attributes, &gathered))
+        return changed(out, p);
     if (rv == APR_SUCCESS)
         tx->attributes = gathered;
     return rv;
@@ -275,7 +293,7 @@ static int waits_for_approval(const policy_tx_t *tx)
     const apr_array_header_t *templates = tx->policy->cfg->approval;
     int i, listed;
 
-    if (!templates || (tx->store_tx.decision && strcmp(tx->store_tx.decision, "approved") == 0))
+    if (!templates || is_approved(tx))
         return 0;
     listed = templates->nelts == 0;
     for (i = 0; !listed && i < templates->nelts; i++)

@@ -173,6 +173,7 @@ struct policy_provider_t {
     const settings_key_t *keys; /* of ScepPolicy NAME key=value */
     int needs_secret;    /* of the challenge secret's file; hosts that share a store share it */
     int needs_challenge; /* an initial request without one is refused before any slot is called */
+    int repeatable;      /* may be configured more than once in a service */
     const char *warning; /* logged at start for each service that uses it; NULL: none */
 
     /* No I/O.  Error text in p, NULL on success. */
@@ -258,7 +259,8 @@ apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_requ
                           outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 
 /*
- * Asks every provider, unless the CA has the request already.  APR_SUCCESS: *pgrant.
+ * Asks every provider, unless the CA has the request already.  What they add must be what a person
+ * has approved, where one has (reason "policy-changed").  APR_SUCCESS: *pgrant.
  * APR_INCOMPLETE: allowed, but a person has to approve (out is PENDING).  Otherwise out says why
  * not.  Without a grant the caller must policy_finish().
  */
@@ -285,7 +287,8 @@ apr_status_t policy_resume(policy_tx_t *tx, policy_request_t *request, outcome_t
 
 /*
  * For people who approve.  policy_waiting(): the pending transactions (store_tx_t*), oldest first.
- * policy_waiting_request(): one of them, with its CSR (APR_NOTFOUND: not there or not pending).
+ * policy_waiting_request(): one of them, with its CSR and what verify added to it (APR_NOTFOUND:
+ * not there or not pending).
  * policy_decide(): approves or denies; by: the authenticated person; text: the reason, for log and
  * client.  APR_NOTFOUND: unknown; APR_EBUSY: decided otherwise, or no longer (or just now not)
  * waiting, or for the CA.  Other statuses: out is UNAVAILABLE.
@@ -293,8 +296,8 @@ apr_status_t policy_resume(policy_tx_t *tx, policy_request_t *request, outcome_t
 apr_status_t policy_waiting(policy_t *policy, int max, apr_array_header_t **ptxs, outcome_t *out,
                             const log_sink_t *log, apr_pool_t *p);
 apr_status_t policy_waiting_request(policy_t *policy, const char *tx_key, crypt_buf_t *csr_der,
-                                    store_tx_t **ptx, outcome_t *out, const log_sink_t *log,
-                                    apr_pool_t *p);
+                                    policy_attributes_t *attributes, store_tx_t **ptx,
+                                    outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 apr_status_t policy_decide(policy_t *policy, const char *tx_key, int approve, const char *by,
                            const char *text, outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_finish(): every provider is told, then the store is; see policy.h. */
+#include "policy_attributes.h"
 #include "policy_provider.h"
 #include <apr_strings.h>
 #include <string.h>
@@ -120,6 +121,7 @@ static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const pol
                               const policy_event_t *event, outcome_t *out, apr_pool_t *p)
 {
     const policy_config_t *cfg = tx->policy->cfg;
+    crypt_buf_t plain;
 
     memset(pend, 0, sizeof(*pend));
     pend->retention = cfg->retention;
@@ -145,7 +147,9 @@ static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const pol
         pend->wait = cfg->retention;
     }
     if (tx->csr_der.len == 0) {
-        if (policy_seal(sealed, tx->policy, tx->tx_key, &tx->request->csr->der, p) != APR_SUCCESS) {
+        if (policy_attributes_pack(&plain, &tx->request->csr->der, &tx->attributes, p) !=
+                APR_SUCCESS ||
+            policy_seal(sealed, tx->policy, tx->tx_key, &plain, p) != APR_SUCCESS) {
             outcome_unavailable(out, "secret", 0, p, "the waiting request cannot be sealed");
             return APR_EGENERAL;
         }

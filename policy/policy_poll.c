@@ -3,6 +3,7 @@
  * Transactions that wait: polls by the device, decisions by a person; and the certificates that
  * were issued.  See policy.h.
  */
+#include "policy_attributes.h"
 #include "policy_provider.h"
 #include <apr_strings.h>
 #include <string.h>
@@ -23,13 +24,15 @@ void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p)
                    denied ? tx->decided_by : "", denied ? tx->text : "");
 }
 
-/* Opens the request that waits with the transaction; none is no error. */
+/* Opens the request that waits with the transaction, and what verify added; none is no error. */
 static apr_status_t open_request(policy_tx_t *tx, outcome_t *out, apr_pool_t *p)
 {
+    crypt_buf_t plain;
+
     if (tx->store_tx.request.len == 0)
         return APR_SUCCESS;
-    if (policy_unseal(&tx->csr_der, tx->policy, tx->tx_key, &tx->store_tx.request, p) ==
-        APR_SUCCESS)
+    if (policy_unseal(&plain, tx->policy, tx->tx_key, &tx->store_tx.request, p) == APR_SUCCESS &&
+        policy_attributes_unpack(&tx->csr_der, &tx->attributes, &plain, p) == APR_SUCCESS)
         return APR_SUCCESS;
     outcome_unavailable(out, "sealed-request", 0, p,
                         "the waiting request cannot be opened: was the challenge secret changed?");
@@ -129,8 +132,8 @@ apr_status_t policy_waiting(policy_t *policy, int max, apr_array_header_t **ptxs
 }
 
 apr_status_t policy_waiting_request(policy_t *policy, const char *tx_key, crypt_buf_t *csr_der,
-                                    store_tx_t **ptx, outcome_t *out, const log_sink_t *log,
-                                    apr_pool_t *p)
+                                    policy_attributes_t *attributes, store_tx_t **ptx,
+                                    outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
     const policy_config_t *cfg = policy->cfg;
     policy_tx_t *tx = apr_pcalloc(p, sizeof(*tx));
@@ -148,6 +151,7 @@ apr_status_t policy_waiting_request(policy_t *policy, const char *tx_key, crypt_
     tx->tx_key = tx_key;
     rv = open_request(tx, out, p);
     *csr_der = tx->csr_der;
+    *attributes = tx->attributes;
     *ptx = &tx->store_tx;
     return rv;
 }

@@ -26,6 +26,7 @@ typedef struct webhook_policy_t {
     policy_secret_t secret;
     http_client_t *client;
     int tells_challenge, needs_challenge, notifies;
+    unsigned adds; /* POLICY_ADDS_*: what the peer may add */
 } webhook_policy_t;
 
 static const settings_key_t webhook_keys[] = {
@@ -42,6 +43,7 @@ static const settings_key_t webhook_keys[] = {
     {"challenge", "on|off", 0},
     {"challengeRequired", "on|off", 0},
     {"notify", "on|off", 0},
+    POLICY_ATTRIBUTES_KEY,
     {"plainLoopback", "on|off", 0},
     {NULL, NULL, 0}};
 
@@ -94,6 +96,8 @@ static const char *webhook_create(void **pinstance, const settings_t *settings,
         error = settings_get_flag(settings, "challengeRequired", 1, &self->needs_challenge, p);
     if (!error)
         error = settings_get_flag(settings, "notify", 1, &self->notifies, p);
+    if (!error)
+        error = policy_attributes_setting(&self->adds, settings, p);
     if (!error)
         error = http_client_make(&self->client, &o, p);
     *pinstance = self;
@@ -218,7 +222,6 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
     http_answer_t answer;
     apr_status_t rv;
 
-    (void)attributes;
     if (!body)
         return out->result == OUTCOME_REFUSED ? APR_EACCES : APR_EGENERAL;
     rv = post(self, body, tx->request->deadline, &answer, log, p);
@@ -227,11 +230,13 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
     if (answer.status != 200)
         return no_verdict(self, &answer, apr_psprintf(p, "HTTP status %d", answer.status), out, log,
                           p);
-    error = webhook_read(&verdict, &answer.body, p);
+    error = webhook_read(&verdict, &answer.body, self->adds, p);
     if (error)
         return no_verdict(self, &answer, error, out, log, p);
-    if (verdict.allow)
+    if (verdict.allow) {
+        *attributes = verdict.attributes;
         return APR_SUCCESS;
+    }
     outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "webhook-refused",
                    *verdict.text ? verdict.text : TEXT_REFUSED, p, "the webhook says: %s",
                    *verdict.reason ? verdict.reason : "no");
@@ -264,6 +269,7 @@ static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
 
 const policy_provider_t policy_webhook = {.name = "webhook",
                                           .keys = webhook_keys,
+                                          .repeatable = 1,
                                           .create = webhook_create,
                                           .check = webhook_check,
                                           .prepare = webhook_prepare,

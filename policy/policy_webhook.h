@@ -3,6 +3,7 @@
 #ifndef POLICY_WEBHOOK_H
 #define POLICY_WEBHOOK_H
 
+#include "policy_attributes.h"
 #include "policy_provider.h"
 
 /* A peer's answer; texts are bounded and printable. */
@@ -10,6 +11,7 @@ typedef struct webhook_verdict_t {
     int allow;
     const char *reason; /* for the log; "" none */
     const char *text;   /* for the device; "" none */
+    policy_attributes_t attributes; /* with allow; what the peer adds */
 } webhook_verdict_t;
 
 /*
@@ -25,8 +27,10 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, apr
 
 /*
  * Reads an answer to a question: one JSON object, no name twice, "allow" true or false, "reason"
- * and "text" strings if they are there.  Error text in p, NULL on success.
+ * and "text" strings if they are there, and of a yes "attributes" as policy_attributes_read() takes
+ * them.  adds: POLICY_ADDS_*, what the peer may add.  Error text in p, NULL on success.
  */
-const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, apr_pool_t *p);
+const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, unsigned adds,
+                         apr_pool_t *p);
 
 #endif /* POLICY_WEBHOOK_H */

@@ -119,7 +119,8 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, apr
     return policy_json_text(object, p);
 }
 
-const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, apr_pool_t *p)
+const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, unsigned adds,
+                         apr_pool_t *p)
 {
     json_error_t why;
     json_t *object, *allow, *reason, *text;
@@ -142,6 +143,9 @@ const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, ap
         verdict->allow = json_is_true(allow);
         verdict->reason = reason ? http_printable(json_string_value(reason), REASON_MAX, p) : "";
         verdict->text = text ? http_printable(json_string_value(text), TEXT_MAX, p) : "";
+        if (verdict->allow)
+            error = policy_attributes_read(&verdict->attributes,
+                                           json_object_get(object, "attributes"), adds, p);
     }
     json_decref(object);
     return error;

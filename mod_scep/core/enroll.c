@@ -97,6 +97,7 @@ void scep_trace_tx(scep_trace_t *trace, const policy_tx_t *tx, apr_pool_t *p)
         trace->challenge_caller = tx->store_tx.challenge.caller;
     if (tx->store_tx.challenge.bound)
         trace->bound = tx->store_tx.challenge.bound;
+    trace->attributes = &tx->attributes;
 }
 
 void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request_t *request,

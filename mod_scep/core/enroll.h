@@ -48,7 +48,7 @@ void scep_continue(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
 void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request_t *request,
               const scep_message_t *message, const csr_t *csr);
 
-/* Says in trace what is known of a transaction's challenge. */
+/* Says in trace what is known of a transaction's challenge, and where to see what policy adds. */
 void scep_trace_tx(scep_trace_t *trace, const policy_tx_t *tx, apr_pool_t *p);
 
 /* Puts the leaf, and the issuing CA where it is wanted, into the answer: success. */

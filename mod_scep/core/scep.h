@@ -129,6 +129,7 @@ typedef struct scep_trace_t {
     const csr_t *csr;               /* NULL: none was read; its challenge is nobody's business */
     crypt_buf_t certificate;        /* DER of the leaf that was issued; len 0: none */
     const char *bound;              /* JSON of what the challenge was issued for */
+    const policy_attributes_t *attributes; /* what policy added; NULL: it was not asked */
     scep_verdict_e verdict;
     int notified;                   /* policy was told how it ended: 1; -1: it failed; 0: no */
     apr_time_t clock;               /* end of the last step; 0: steps are not measured */

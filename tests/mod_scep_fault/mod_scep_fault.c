@@ -283,7 +283,7 @@ static apr_status_t fault_get0_identity(void *instance, X509 **pcert, EVP_PKEY *
 static const ca_provider_t fault_provider = {
     .name = "fault",
     .keys = fault_keys,
-    .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING,
+    .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
     .create = fault_create,
     .submit = fault_submit,
     .poll = fault_poll,

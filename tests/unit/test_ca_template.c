@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <openssl/core_names.h>
 #include <string.h>
+#include <strings.h>
 
 Suite *test_ca_template_suite(void);
 
@@ -173,7 +174,7 @@ static void expect(const ca_template_t *t, const csr_t *csr, const char *reason,
     apr_status_t rv;
 
     outcome_init(&out);
-    rv = ca_template_check_csr(t, csr, &out, fixture_pool());
+    rv = ca_template_check_csr(t, csr, csr->subject, NULL, &out, fixture_pool());
     if (reason == NULL) {
         ck_assert_msg(rv == APR_SUCCESS, "%s: %s", out.reason, out.detail);
         return;
@@ -288,14 +289,20 @@ END_TEST
 #define UPN "otherName:1.3.6.1.4.1.311.20.2.3;UTF8:u@example"
 
 static const struct {
-    const char *san, *types;    /* types NULL: all */
+    const char *san, *types;    /* types NULL: the default */
     int fits;
 } san_cases[] = {
     {"DNS:a.example,IP:10.0.0.1,IP:fe80::1,email:a@b,URI:https://a/b,RID:1.2.3," UPN, NULL, 1},
     {"DNS:a.example", "dns", 1},
     {"DNS:a.example", "DNS,IP", 1},
     {"DNS:a.example,IP:10.0.0.1", "dns", 0},
-    {"URI:tag:microsoft.com,2022-09-14:sid:S-1-5", NULL, 1},
+    {"URI:tag:microsoft.com,2022-09-14:sid:S-1-5", NULL, 0},   /* policy's alone */
+    {"URI:TAG:Microsoft.com,2022-09-14:SID:S-1-5", NULL, 0},
+    {"URI:tag:microsoft.com,2022-09-14:sid:", NULL, 0},
+    {"URI:tag:microsoft.com,2022-09-14:sid:S-1-5", "uri", 0},
+    {"URI:tag:microsoft.com,2022-09-14:sid:S-1-5", "sid", 1},
+    {"URI:tag:microsoft.com,2022-09-14:si", NULL, 1},
+    {"URI:https://a/b", "sid", 0},
     {UPN, "upn", 1},
     {UPN, "dns", 0},
     {"email:a@b", "dns", 0},
@@ -325,7 +332,7 @@ START_TEST(alternative_names_are_held_against_the_template)
     apr_pool_t *p = fixture_pool();
 
     /* a comma inside a URI cannot be written in OpenSSL's syntax: by hand */
-    if (strncmp(value, "URI:tag", 7) == 0) {
+    if (strncasecmp(value, "URI:tag", 7) == 0) {
         const char *uri = value + 4;
         char *der = apr_psprintf(p, "DER:30:%02x:86:%02x", (unsigned)strlen(uri) + 2,
                                  (unsigned)strlen(uri));

@@ -100,11 +100,12 @@ START_TEST(approval)
     const char *tx_key = wait_for_person(1);
     apr_array_header_t *waiting;
     crypt_buf_t der;
+    policy_attributes_t added;
     store_tx_t *found;
 
     ck_assert_int_eq(policy_waiting(policy, 10, &waiting, &out, sink, p), APR_SUCCESS);
     ck_assert_int_eq(waiting->nelts, 1);
-    ck_assert_int_eq(policy_waiting_request(policy, tx_key, &der, &found, &out, sink, p),
+    ck_assert_int_eq(policy_waiting_request(policy, tx_key, &der, &added, &found, &out, sink, p),
                      APR_SUCCESS);
     ck_assert_mem_eq(der.data, csr.der.data, csr.der.len);
     ck_assert_str_eq(found->subject, "CN=device");

@@ -73,7 +73,9 @@ static const struct {
                     {"url=https://hook.example/", "concurrency=0", "concurrency"},
                     {"url=https://hook.example/", "notify=maybe", "notify"},
                     {"url=https://hook.example/", "secret=0123", "secret"},
-                    {"url=https://hook.example/", "key=/k", "certificate"}};
+                    {"url=https://hook.example/", "key=/k", "certificate"},
+                  {"url=https://hook.example/", "attributes=san", "template, subject and sid"},
+                  {"url=https://hook.example/", "attributes=", "template, subject and sid"}};
 
 START_TEST(options_are_checked)
 {
@@ -147,6 +149,55 @@ START_TEST(challenge_is_required)
     ck_assert_int_eq(policy_fixture_ask(), APR_EACCES);
     ck_assert_str_eq(f->out.reason, "challenge-missing");
     ck_assert_int_eq(*server->requests, 0);
+}
+END_TEST
+
+#define SID "S-1-5-21-1-2-3-4"
+
+static const struct {
+    const char *setting, *body; /* body with ' for " */
+    apr_status_t rv;
+    const char *said; /* of the error line */
+} attribute_cases[] = {
+    {NULL, "{'allow':true,'attributes':{}}", APR_SUCCESS, NULL},
+    {NULL, "{'allow':true,'attributes':{'device':'d','user':'u'}}", APR_SUCCESS, NULL},
+    {"attributes=sid", "{'allow':true,'attributes':{'sid':'" SID "'}}", APR_SUCCESS, NULL},
+    {NULL, "{'allow':true,'attributes':{'sid':'" SID "'}}", APR_EGENERAL, "'sid' is not allowed"},
+    {"attributes=sid", "{'allow':true,'attributes':{'subject':'CN=a'}}", APR_EGENERAL,
+     "'subject' is not allowed"},
+    {"attributes=sid", "{'allow':true,'attributes':{'sid':'S-1-5-18'}}", APR_EGENERAL,
+     "'sid' is not S-1"},
+    {"attributes=sid", "{'allow':true,'attributes':{'Sid':'" SID "'}}", APR_EGENERAL,
+     "'Sid' is not known"},
+    {"attributes=sid", "{'allow':true,'attributes':[]}", APR_EGENERAL, "not a JSON object"},
+    {"attributes=sid", "{'allow':true,'attributes':null}", APR_EGENERAL, "not a JSON object"},
+    {"attributes=sid", "{'allow':true,'attributes':'{}'}", APR_EGENERAL, "not a JSON object"},
+    {"attributes=sid", "{'allow':true,'attributes':{'sid':'" SID "','sid':'" SID "'}}",
+     APR_EGENERAL, "not JSON"},
+    {"attributes=sid", "{'allow':true,'attributes':{},'attributes':{}}", APR_EGENERAL, "not JSON"},
+    {NULL, "{'allow':false,'attributes':7}", APR_EACCES, NULL}};
+
+START_TEST(attributes)
+{
+    char *body = apr_pstrdup(f->p, attribute_cases[_i].body), *c;
+    apr_status_t rv;
+
+    for (c = body; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    start("/answer", "challengeRequired=off", attribute_cases[_i].setting);
+    http_fixture_answer(server, "200 OK", "", body);
+    policy_fixture_request(NULL, NULL);
+    rv = policy_fixture_ask();
+    ck_assert_msg(rv == attribute_cases[_i].rv, "%s: %s", f->out.reason, f->out.detail);
+    if (attribute_cases[_i].said) {
+        ck_assert_int_eq(f->out.result, OUTCOME_UNAVAILABLE);
+        ck_assert_ptr_nonnull(strstr(f->out.detail, attribute_cases[_i].said));
+        ck_assert_ptr_nonnull(strstr(fixture_log_text(f->sink), attribute_cases[_i].said));
+    }
+    if (_i == 1)
+        ck_assert_str_eq(f->tx->attributes.device, "d");
+    if (_i == 2)
+        ck_assert_str_eq(f->tx->attributes.sid, SID);
 }
 END_TEST
 
@@ -385,6 +436,7 @@ Suite *test_policy_webhook_suite(void)
     tcase_add_test(tc, question);
     tcase_add_test(tc, challenge_is_not_told);
     tcase_add_test(tc, challenge_is_required);
+    tcase_add_loop_test(tc, attributes, 0, COUNT(attribute_cases));
     tcase_add_test(tc, challenge_is_not_required);
     tcase_add_test(tc, odd_names);
     tcase_add_test(tc, renewal);
