@@ -17,6 +17,7 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <jansson.h>
 
 APLOG_USE_MODULE(scep);
 
@@ -262,8 +263,27 @@ static int mint(request_rec *r, scep_form_e form, const scep_service_conf_t *ser
     return scep_admin_say_challenge(r, form, service, challenge);
 }
 
-/* Reads the body of a POST into query->params.  0 when the answer was sent; it is *rv then. */
-static int read_body(request_rec *r, scep_form_e form, admin_query_t *query, int *rv)
+/*
+ * Whether the body is the event SCEPChallenge, by which Jamf Pro and those that speak its language
+ * ask for a challenge; it tells of payloads, and nothing that a CSR could be held against.
+ */
+static int is_challenge_event(const crypt_buf_t *body)
+{
+    json_t *object =
+        json_loadb((const char *)body->data, body->len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *webhook = json_object_get(object, "webhook");
+    const char *name = json_string_value(json_object_get(webhook, "webhookEvent"));
+    int yes = name && !strcmp(name, "SCEPChallenge") && json_object_get(object, "event");
+
+    json_decref(object);
+    return yes;
+}
+
+/*
+ * Reads the body of a POST into query->params; an event's answer is the bare challenge, *form.  0
+ * when the answer was sent; it is *rv then.
+ */
+static int read_body(request_rec *r, scep_form_e *form, admin_query_t *query, int *rv)
 {
     static const char expected[] = "application/json";
     const char *type = apr_table_get(r->headers_in, "Content-Type"), *error;
@@ -273,14 +293,14 @@ static int read_body(request_rec *r, scep_form_e form, admin_query_t *query, int
     if (scep_http_cross_site(r)) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       SCEPTAG(0439) ": no challenge for a request that another site's page made");
-        *rv = scep_admin_say_no(r, form, HTTP_FORBIDDEN, "cross-site",
+        *rv = scep_admin_say_no(r, *form, HTTP_FORBIDDEN, "cross-site",
                                 "Another site's page led here.");
         return 0;
     }
     /* no form can send this type, and no script of another site without being asked before */
     if (!type || ap_cstr_casecmpn(type, expected, sizeof(expected) - 1) ||
         (type[sizeof(expected) - 1] && !strchr("; \t", type[sizeof(expected) - 1]))) {
-        *rv = scep_admin_say_no(r, form, HTTP_UNSUPPORTED_MEDIA_TYPE, "type",
+        *rv = scep_admin_say_no(r, *form, HTTP_UNSUPPORTED_MEDIA_TYPE, "type",
                                 "The body has to be application/json.");
         return 0;
     }
@@ -288,10 +308,14 @@ static int read_body(request_rec *r, scep_form_e form, admin_query_t *query, int
     if (*rv != OK) {
         return 0;
     }
+    if (!query->params && is_challenge_event(&body)) {
+        *form = SCEP_FORM_TEXT;
+        return 1;
+    }
     error = query->params ? "params cannot stand in the query of a POST"
                           : policy_bound_parse(&bound, (const char *)body.data, body.len, r->pool);
     if (error) {
-        *rv = scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "params", error);
+        *rv = scep_admin_say_no(r, *form, HTTP_BAD_REQUEST, "params", error);
         return 0;
     }
     query->params = bound->json;
@@ -398,7 +422,7 @@ int scep_admin_handler(request_rec *r)
     if (route->service->broken) {
         return scep_admin_say_unavailable(r, form, 0);
     }
-    if (r->method_number == M_POST && !read_body(r, form, &query, &status)) {
+    if (r->method_number == M_POST && !read_body(r, &form, &query, &status)) {
         return status;
     }
     return mint(r, form, route->service, &query);
