@@ -11,7 +11,7 @@
 #define HEADERS_MAX (64 * 1024)
 #define ERROR_MAX 300
 #define RETRY_AFTER_MAX 3600
-#define HEADER_MAX 2000 /* bytes of a kept header */
+#define HEADER_MAX 8000 /* bytes of a kept header */
 
 /* One try. */
 typedef struct try_t {

@@ -78,7 +78,7 @@ typedef struct http_answer_t {
     const char *peer;                /* scheme, host and port of the URL tried last */
     const char *path;                /* and its path, the request's included */
     http_failure_e failure;
-    const apr_table_t *headers;      /* the kept ones, printable, 2,000 bytes at most each; never
+    const apr_table_t *headers;      /* the kept ones, printable, 8,000 bytes at most each; never
                                       * NULL */
     const char *error;               /* with a failure: why, printable, without secrets */
 } http_answer_t;

@@ -155,6 +155,27 @@ static void phases(cmtrace_t *c)
          apr_psprintf(p, "VerifyRequest Finished with status %s", allowed ? "True" : "False"));
 }
 
+/* A call to a registration point: that it was made, and what went wrong; nothing if none was. */
+static void sent(cmtrace_t *c, const policy_call_t *call)
+{
+    apr_pool_t *p = c->r->pool;
+
+    if (call->result == POLICY_CALL_NONE) {
+        return;
+    }
+    line(c, PLUGIN, INFO, "Sending request to certificate registration point.");
+    if (call->error) {
+        line(c, PLUGIN, ERROR,
+             apr_psprintf(p, "Failed to send http request %s. Error %d",
+                          inert(call->path, TEXT_MAX / 4, p), call->error));
+    }
+    else if (call->result == POLICY_CALL_FAILED) {
+        line(c, PLUGIN, ERROR,
+             apr_psprintf(p, "The certificate registration point answered with HTTP status %d",
+                          call->status));
+    }
+}
+
 /* What the policy was asked, and said. */
 static void verify(cmtrace_t *c)
 {
@@ -167,11 +188,17 @@ static void verify(cmtrace_t *c)
          apr_pstrcat(p, "Subject ", inert(t->subject, TEXT_MAX, p), ", template ",
                      inert(t->template_name, TEXT_MAX / 4, p), ", client ", c->r->useragent_ip,
                      *t->renews ? ", renews certificate " : "", inert(t->renews, 80, p), NULL));
+    sent(c, &t->asked);
     if (t->verdict == SCEP_VERDICT_UNKNOWN) {
         line(c, PLUGIN, ERROR, apr_pstrcat(p, "Failed to verify the request: ", why(c), NULL));
     }
     else {
-        phases(c);
+        if (t->asked.result == POLICY_CALL_NONE) {
+            phases(c);
+        }
+        else if (!allowed) { /* its phases are in the point's own log */
+            line(c, PLUGIN, ERROR, why(c));
+        }
         line(c, PLUGIN, allowed ? INFO : ERROR,
              allowed ? "Verify challenge returns true" : "Verify challenge returns false");
     }
@@ -188,6 +215,7 @@ static void notify(cmtrace_t *c)
     apr_pool_t *p = c->r->pool;
 
     line(c, PLUGIN, INFO, "Calling Notifyrequest ...");
+    sent(c, &t->told);
     if (issued) {
         line(c, PLUGIN, INFO,
              apr_pstrcat(p, "Certificate issued, serial number ", t->serial, NULL));

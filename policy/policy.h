@@ -99,6 +99,21 @@ typedef struct policy_attributes_t {
     const char *device, *user; /* whose it is, for logs and records; NULL: unknown */
 } policy_attributes_t;
 
+/* What became of a call to a registration point, for the policy log. */
+typedef enum {
+    POLICY_CALL_NONE, /* it was not asked */
+    POLICY_CALL_YES,  /* it allowed, or took note */
+    POLICY_CALL_NO,
+    POLICY_CALL_FAILED /* no answer that counts */
+} policy_call_e;
+
+typedef struct policy_call_t {
+    policy_call_e result;
+    const char *path; /* of the URL */
+    int status;       /* HTTP's; 0: no answer */
+    int error;        /* WinHTTP's number for why there was none; 0: there was one */
+} policy_call_t;
+
 typedef enum { POLICY_TX_CLAIMED, POLICY_TX_ISSUED, POLICY_TX_PENDING } policy_tx_state_e;
 
 typedef struct policy_tx_t {
@@ -111,6 +126,9 @@ typedef struct policy_tx_t {
     crypt_buf_t csr_der;   /* the waiting request; len 0: none was kept */
     const char *ca_cookie; /* CLAIMED: ask the CA by it; NULL: nothing was submitted yet */
     policy_attributes_t attributes; /* what verify added; of a waiting request: what it had added */
+    /* what a provider that asks a registration point leaves: the last call of verify, of notify;
+     * NULL: nobody wants to know */
+    policy_call_t *asked, *told;
     /* out of policy_finish() with ISSUED: a provider forbade delivery, the certificate exists all
      * the same and has to be revoked */
     int forbidden;

@@ -207,6 +207,8 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
     memset(&event, 0, sizeof(event));
     event.outcome = &trace->outcome;
     outcome_init(&end);
+    tx->asked = &trace->asked;
+    tx->told = &trace->told;
 
     /* 5. policy verify */
     rv = policy_verify(&grant, tx, &trace->outcome, ctx->log, ctx->pool);

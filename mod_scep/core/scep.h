@@ -131,6 +131,7 @@ typedef struct scep_trace_t {
     const char *bound;              /* JSON of what the challenge was issued for */
     const policy_attributes_t *attributes; /* what policy added; NULL: it was not asked */
     scep_verdict_e verdict;
+    policy_call_t asked, told;      /* a registration point, by verify and by notify */
     int notified;                   /* policy was told how it ended: 1; -1: it failed; 0: no */
     apr_time_t clock;               /* end of the last step; 0: steps are not measured */
     apr_interval_time_t steps[SCEP_STEPS]; /* -1: was not taken */
