@@ -15,7 +15,7 @@
 
 const policy_provider_t *const policy_builtin[] = {&policy_challenge, &policy_static,
                                                    &policy_webhook, &policy_registration_point,
-                                                   &policy_none, NULL};
+                                                   &policy_intune, &policy_none, NULL};
 
 const policy_link_t *policy_link_at(const policy_t *policy, int n)
 {

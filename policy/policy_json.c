@@ -39,11 +39,24 @@ json_t *policy_json_base64(const crypt_buf_t *bytes, apr_pool_t *p)
     return string;
 }
 
+/* Overwrites all strings in a value. */
+static void wipe_strings(json_t *value)
+{
+    const char *name;
+    json_t *inner;
+    size_t i;
+
+    if (json_is_string(value))
+        OPENSSL_cleanse((char *)json_string_value(value), json_string_length(value));
+    json_object_foreach(value, name, inner)
+        wipe_strings(inner);
+    json_array_foreach(value, i, inner)
+        wipe_strings(inner);
+}
+
 const char *policy_json_text(json_t *object, apr_pool_t *p)
 {
     char *text = json_dumps(object, JSON_COMPACT), *copy = NULL;
-    const char *name;
-    json_t *value;
 
     if (text) {
         copy = apr_pstrdup(p, text);
@@ -51,10 +64,7 @@ const char *policy_json_text(json_t *object, apr_pool_t *p)
         OPENSSL_cleanse(text, strlen(text));
         free(text);
     }
-    json_object_foreach(object, name, value) {
-        if (json_is_string(value))
-            OPENSSL_cleanse((char *)json_string_value(value), json_string_length(value));
-    }
+    wipe_strings(object);
     json_decref(object);
     return copy;
 }

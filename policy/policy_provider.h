@@ -6,8 +6,8 @@
 #include "policy.h"
 #include "policy_secret.h"
 
-extern const policy_provider_t policy_challenge, policy_none, policy_static, policy_webhook,
-    policy_registration_point;
+extern const policy_provider_t policy_challenge, policy_intune, policy_none,
+    policy_registration_point, policy_static, policy_webhook;
 
 #define POLICY_TEXT_UNAVAILABLE "The service is not available at the moment."
 #define POLICY_STORE_RETRY apr_time_from_sec(30)

@@ -23,6 +23,7 @@
 typedef struct shared_t {
     int requests, connections, closed;
     char answer[ANSWER_MAX], request[REQUEST_MAX];
+    http_fixture_route_t routes[HTTP_FIXTURE_ROUTES];
 } shared_t;
 
 /* A listening socket on 127.0.0.1; its port. */
@@ -82,12 +83,32 @@ static void say_headers(int fd)
         going = say(fd, "X-More: 0123456789012345678901234567890123456789\r\n", 50);
 }
 
+/* The route of a path; NULL: none. */
+static http_fixture_route_t *route_of(shared_t *shared, const char *path)
+{
+    char copy[512];
+    int i;
+
+    snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(path, " "), path);
+    for (i = 0; i < HTTP_FIXTURE_ROUTES; i++) {
+        if (*shared->routes[i].match && strstr(copy, shared->routes[i].match))
+            return &shared->routes[i];
+    }
+    return NULL;
+}
+
 /* Answers one request; 0 to close. */
 static int serve(int fd, shared_t *shared, const char *path, const char *request, size_t len)
 {
     static char big[100000];
     const char *json = "Content-Type: application/json\r\n";
+    http_fixture_route_t *route = route_of(shared, path);
 
+    if (route) {
+        memcpy(route->request, request, len + 1);
+        __atomic_add_fetch(&route->requests, 1, __ATOMIC_SEQ_CST);
+        return *route->answer && say(fd, route->answer, strlen(route->answer));
+    }
     if (strncmp(path, "/good", 5) == 0)
         return say_answer(fd, "200 OK", json, "{\"a\":1}", 7);
     if (strncmp(path, "/echo", 5) == 0)
@@ -204,6 +225,7 @@ http_fixture_t *http_fixture_start(apr_pool_t *p)
     server->connections = &shared->connections;
     server->closed = &shared->closed;
     server->answer = shared->answer;
+    server->routes = shared->routes;
     server->request = shared->request;
     tcp = listen_tcp(&server->port);
     local = listen_unix(server->socket);
@@ -222,6 +244,20 @@ void http_fixture_answer(http_fixture_t *server, const char *status, const char 
 {
     snprintf(server->answer, ANSWER_MAX, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n%s", status,
              strlen(body), headers, body);
+}
+
+void http_fixture_route(http_fixture_t *server, int n, const char *match, const char *status,
+                        const char *headers, const char *body)
+{
+    http_fixture_route_t *route = &server->routes[n];
+
+    snprintf(route->match, sizeof(route->match), "%s", match);
+    if (*status)
+        snprintf(route->answer, sizeof(route->answer),
+                 "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n%s", status, strlen(body), headers,
+                 body);
+    else
+        *route->answer = '\0';
 }
 
 const char *http_fixture_url(const http_fixture_t *server, const char *path, apr_pool_t *p)

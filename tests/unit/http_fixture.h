@@ -9,11 +9,21 @@
  *   /half    closes in the body         /big      100,000 bytes
  *   /garbage no HTTP                    /headers  headers without end
  *   /503     Retry-After: 7             /moved    302 to /good
+ *
+ * Routes come before that: paths that hold a text have answers and counts of their own.
  */
 #ifndef UNIT_HTTP_FIXTURE_H
 #define UNIT_HTTP_FIXTURE_H
 
 #include <apr_pools.h>
+
+#define HTTP_FIXTURE_ROUTES 6
+
+/* A route; lives in memory that is shared with the server. */
+typedef struct http_fixture_route_t {
+    volatile int requests;
+    char match[64], answer[4096], request[65536]; /* the last one as it came */
+} http_fixture_route_t;
 
 typedef struct http_fixture_t {
     int port;
@@ -24,6 +34,7 @@ typedef struct http_fixture_t {
     volatile int *closed; /* set: connections are closed at once */
     const char *request;  /* shared: the last one as it came */
     char *answer;         /* shared: what /answer says, headers and body */
+    http_fixture_route_t *routes;
 } http_fixture_t;
 
 /* Starts it; ends with p. */
@@ -33,6 +44,10 @@ http_fixture_t *http_fixture_start(apr_pool_t *p);
  * body. */
 void http_fixture_answer(http_fixture_t *server, const char *status, const char *headers,
                          const char *body);
+
+/* What route number n says to paths that hold match; "" as status: the connection is cut. */
+void http_fixture_route(http_fixture_t *server, int n, const char *match, const char *status,
+                        const char *headers, const char *body);
 
 /* "http://127.0.0.1:PORT" and the path. */
 const char *http_fixture_url(const http_fixture_t *server, const char *path, apr_pool_t *p);
