@@ -225,9 +225,8 @@ static int merge_text(const char **mine, const char *theirs)
     return 1;
 }
 
-/* Takes over what a provider added; APR_EGENERAL with out set where another one contradicts. */
-static apr_status_t merge(policy_attributes_t *mine, const policy_attributes_t *theirs,
-                          const char *provider, outcome_t *out, apr_pool_t *p)
+/* Takes over what a provider added; whether no other has said something else. */
+static int merge(policy_attributes_t *mine, const policy_attributes_t *theirs)
 {
     int same = merge_text(&mine->template_name, theirs->template_name) &&
                merge_text(&mine->sid, theirs->sid) && merge_text(&mine->device, theirs->device) &&
@@ -240,10 +239,16 @@ static apr_status_t merge(policy_attributes_t *mine, const policy_attributes_t *
         mine->subject = theirs->subject;
         mine->subject_text = theirs->subject_text;
     }
-    if (same)
-        return APR_SUCCESS;
-    outcome_unavailable(out, "policy-conflict", 0, p,
-                        "policy '%s' adds something that contradicts another policy", provider);
+    return same;
+}
+
+/* Sets out for what cannot be decided as it is configured, and logs it; APR_EGENERAL. */
+static apr_status_t contradiction(const policy_tx_t *tx, const char *reason, const char *what,
+                                  outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+{
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0280), "service '%s': transaction %s: %s",
+           tx->policy->cfg->service, tx->tx_key, what);
+    outcome_unavailable(out, reason, 0, p, "%s", what);
     out->text = POLICY_TEXT_UNAVAILABLE;
     return APR_EGENERAL;
 }
@@ -252,15 +257,6 @@ static apr_status_t merge(policy_attributes_t *mine, const policy_attributes_t *
 static int is_approved(const policy_tx_t *tx)
 {
     return tx->store_tx.decision && strcmp(tx->store_tx.decision, "approved") == 0;
-}
-
-/* Sets out for a request that would get another certificate than was approved. */
-static apr_status_t changed(outcome_t *out, apr_pool_t *p)
-{
-    outcome_unavailable(out, "policy-changed", 0, p,
-                        "policy adds something else to the request than was approved");
-    out->text = POLICY_TEXT_UNAVAILABLE;
-    return APR_EGENERAL;
 }
 
 /* Asks every provider, and gathers what they add.  APR_SUCCESS: all allow; otherwise out is set. */
@@ -278,11 +274,18 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
             continue;
         memset(&one, 0, sizeof(one));
         rv = link->provider->verify(link->instance, tx, &one, out, log, p);
-        if (rv == APR_SUCCESS)
-            rv = merge(&gathered, &one, link->provider->name, out, p);
+        if (rv == APR_SUCCESS && !merge(&gathered, &one))
+            rv = contradiction(tx, "policy-conflict",
+                               apr_psprintf(p, "policy '%s' adds something that contradicts "
+                                               "another policy",
+                                            link->provider->name),
+                               out, log, p);
     }
     if (rv == APR_SUCCESS && is_approved(tx) && !policy_attributes_same(&tx->attributes, &gathered))
-        return changed(out, p);
+        return contradiction(tx, "policy-changed",
+                             apr_psprintf(p, "policy adds something else than %s has approved",
+                                          tx->store_tx.decided_by),
+                             out, log, p);
     if (rv == APR_SUCCESS)
         tx->attributes = gathered;
     return rv;
