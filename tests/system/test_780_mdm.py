@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -43,10 +44,11 @@ class Server:
 
     @staticmethod
     def _files(folder):
-        right = pki.make()
-        for name in ("ra-sign.pem", "ra-sign.key", "ra-enc.pem", "ra-enc.key", "ca.pem", "ca.key"):
-            folder.write(name, (right.folder / name).read_bytes(), 0o600)
-        folder.write("ca-chain.pem", (right.folder / "chain.pem").read_bytes(), 0o644)
+        """CA and RA by the commands of docs/ra-certificates.md, the last of them first."""
+        text = (DOCUMENT.parent / "ra-certificates.md").read_text("utf-8")
+        for block in reversed(re.findall("```sh\n(.*?)```", text, re.S)):
+            subprocess.run(["bash", "-ec", block.replace("/etc/apache2/scep", str(folder.folder))], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(credentials()["server"], "rb") as file:
             pem = file.read()
         folder.write("tls.pem", pem)
