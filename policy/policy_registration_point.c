@@ -169,7 +169,7 @@ static apr_status_t unavailable(const registration_policy_t *self, const http_an
                                 const char *what, const char *why, outcome_t *out,
                                 const log_sink_t *log, apr_pool_t *p)
 {
-    log_to(log, LOG_SINK_ERR, SCEPTAG(0270), "service '%s': registration point %s %s: %s",
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0290), "service '%s': registration point %s %s: %s",
            self->cfg->service, answer->peer, what, why);
     outcome_unavailable(out, "registration-point",
                         answer->retry_after > 0 ? answer->retry_after : RETRY, p,
@@ -241,7 +241,7 @@ static apr_status_t notify_issued(const registration_policy_t *self, const polic
         return unavailable(self, &answer, "was not told of a certificate, which is not delivered",
                            why_not(rv, &answer, p), out, log, p);
     call->result = POLICY_CALL_NO;
-    log_to(log, LOG_SINK_WARN, SCEPTAG(0271),
+    log_to(log, LOG_SINK_WARN, SCEPTAG(0291),
            "service '%s': registration point %s does not hold transaction %s any more; its "
            "certificate is not delivered",
            self->cfg->service, answer.peer, http_printable(tx->request->transaction_id, 64, p));
@@ -287,7 +287,7 @@ static int tell_now(const registration_policy_t *self, const policy_tx_t *tx, co
     if (rv == APR_SUCCESS)
         call->result = answer.status == 204 ? POLICY_CALL_YES : POLICY_CALL_NO;
     if (rv == APR_EINVAL)
-        log_to(log, LOG_SINK_WARN, SCEPTAG(0272),
+        log_to(log, LOG_SINK_WARN, SCEPTAG(0292),
                "service '%s': registration point %s does not take the news of transaction %s: %s",
                self->cfg->service, answer.peer,
                http_printable(tx->request->transaction_id, 64, p), why_not(posted, &answer, p));
