@@ -246,7 +246,7 @@ START_TEST(answers)
         ck_assert_int_eq(f->out.result, OUTCOME_UNAVAILABLE);
         ck_assert_str_eq(f->out.text, "The service is not available at the moment.");
         ck_assert(f->out.retry_after == apr_time_from_sec(answer_cases[_i].retry));
-        ck_assert_ptr_nonnull(strstr(fixture_log_text(f->sink), "SCEP0270"));
+        ck_assert_ptr_nonnull(strstr(fixture_log_text(f->sink), "SCEP0290"));
         ck_assert_int_eq(asked.result, POLICY_CALL_FAILED);
         ck_assert_int_eq(asked.error, 0);
         ck_assert_int_eq(asked.status, atoi(answer_cases[_i].status));
