@@ -57,6 +57,17 @@ const char *policy_fixture_add(const char *name, const char *const *words)
     return NULL;
 }
 
+const char *policy_fixture_credentials(const char *key)
+{
+    apr_pool_t *p = fixture.p;
+    fixture_certificate_t want = {0};
+    const char *pem = strcmp(key, "key") == 0
+                          ? fixture_key_pem(p, fixture_rsa(0))
+                          : fixture_certificate_pem(p, fixture_certificate(p, &want));
+
+    return apr_pstrcat(p, key, "=", fixture_file(p, fixture_directory(p), key, pem, 0600), NULL);
+}
+
 void policy_fixture_start(void)
 {
     const char *error =

@@ -25,6 +25,9 @@ policy_fixture_t *policy_fixture(void);
 /* Appends a built-in provider with words "key=value" ... ended by NULL; the error text. */
 const char *policy_fixture_add(const char *name, const char *const *words);
 
+/* A word "key=FILE" with a client certificate (key "certificate") or its key (key "key"). */
+const char *policy_fixture_credentials(const char *key);
+
 /* Prepares the chain and sets it up as a child does. */
 void policy_fixture_start(void);
 

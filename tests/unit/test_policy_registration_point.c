@@ -24,26 +24,13 @@ static void setup(void)
     memset(&told, 0, sizeof(told));
 }
 
-/* "key=FILE" of a client certificate's files. */
-static const char *file_word(const char *key)
-{
-    static const char *directory;
-    fixture_certificate_t want = {0};
-    const char *pem;
-
-    if (!directory)
-        directory = fixture_directory(f->p);
-    pem = strcmp(key, "key") == 0 ? fixture_key_pem(f->p, fixture_rsa(0))
-                                  : fixture_certificate_pem(f->p, fixture_certificate(f->p, &want));
-    return apr_pstrcat(f->p, key, "=", fixture_file(f->p, directory, key, pem, 0600), NULL);
-}
-
 /* Starts a chain of this policy: the server's path, and one more word. */
 static void start(const char *path, const char *word)
 {
     const char *words[] = {apr_pstrcat(f->p, "url=", http_fixture_url(server, path, f->p), NULL),
-                           file_word("certificate"), file_word("key"), "plainLoopback=on",
-                           "timeout=1s", word, NULL};
+                           policy_fixture_credentials("certificate"),
+                           policy_fixture_credentials("key"), "plainLoopback=on", "timeout=1s",
+                           word, NULL};
     const char *error = policy_fixture_add("registration-point", words);
 
     ck_assert_msg(!error, "%s", error);
@@ -477,7 +464,8 @@ START_TEST(second_point)
     const char *dead = apr_psprintf(f->p, "url=http://localhost:%d/x", http_fixture_dead_port());
     const char *words[] = {
         dead, apr_pstrcat(f->p, "url3=", http_fixture_url(server, "/answer/b", f->p), NULL),
-        file_word("certificate"), file_word("key"), "plainLoopback=on", NULL};
+        policy_fixture_credentials("certificate"), policy_fixture_credentials("key"),
+        "plainLoopback=on", NULL};
 
     ck_assert_ptr_null(policy_fixture_add("registration-point", words));
     policy_fixture_start();
