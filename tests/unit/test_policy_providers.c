@@ -202,11 +202,19 @@ static void check_unavailable(void)
     check_no_secret();
 }
 
+/* Their challenges are adopted by the store. */
+static int is_adopted(const char *name)
+{
+    return strcmp(name, "intune") == 0 || strcmp(name, "sealed") == 0;
+}
+
 START_TEST(every_provider_is_here)
 {
     int i, n;
 
     for (n = 0; policy_builtin[n]; n++) {
+        if (is_adopted(policy_builtin[n]->name))
+            continue;
         for (i = 0; i < COUNT(adapters) && strcmp(adapters[i].name, policy_builtin[n]->name); i++)
             continue;
         ck_assert_msg(i < COUNT(adapters), "no adapter for %s", policy_builtin[n]->name);
