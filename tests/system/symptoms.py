@@ -15,6 +15,7 @@ import env
 import habits
 import pki
 import scep_client as scep
+from test_235_admin_tls import credentials
 from test_300_stores import secret_file
 from troubleshooting import HEADERS, World, agrees
 from webhook import Webhook
@@ -88,6 +89,43 @@ def too_long(world, factory):
     other.evidence.response(server.connection().request(
         "POST", "/certsrv/mscep/mscep.dll?operation=PKIOperation", HEADERS, b"x" * 70000))
     world.evidence.add(other.evidence.text(), server.log.text())
+
+
+POINT = ('Listen 127.0.0.1:%d\n<VirtualHost 127.0.0.1:%d>\nSSLEngine on\nSSLCertificateFile %s\n'
+         'SSLVerifyClient optional_no_ca\nSSLCACertificateFile %s\n'
+         '<Location "/CertificateRegistrationSvc">\nRequire ssl-verify-client\n</Location>\n</VirtualHost>\n')
+
+
+def ask_point(world, factory, port, ca_file, own):
+    """A front enrolls by a registration point at that port; own: the folder of its certificate."""
+    service = conf.Service(pki.make()).add(
+        "ScepPolicy registration-point url=https://localhost:%d/CertificateRegistrationSvc certificate=%s key=%s "
+        "caFile=%s" % (port, own / "client.pem", own / "client.key", ca_file))
+    front = factory.httpd([service], server=conf.Lines("ScepAuditLog audit.log", "ScepPolicyLog policy.log"))
+    front.expect("SCEP0290")
+    other = World(front.start(), world.keys)
+    other.enroll(challenge="whatever")
+    world.evidence.add(other.evidence.text())
+    for line in other.evidence.audit():
+        agrees(line)
+
+
+@symptom("5")
+def name_of_the_point_is_another(world, factory):
+    other = Webhook("wrong-name")
+    ask_point(world, factory, other.port, other.folder / "ca.pem", other.folder)
+    other.stop()
+
+
+@symptom("6")
+def certificate_that_the_point_does_not_trust(world, factory, hook):
+    port = env.free_port()
+    names = credentials()
+    point = factory.httpd(admin=False, modules=("socache_shmcb", "ssl"), server=conf.Lines(
+        "SSLSessionCache shmcb:cache(65536)"), locations=[POINT % (port, port, names["server"], names["ca"])])
+    point.expect("AH02039", "AH01630", "AH02276")
+    point.start()
+    ask_point(world, factory, port, names["ca"], hook.folder)
 
 
 @symptom("8")

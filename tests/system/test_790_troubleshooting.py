@@ -110,7 +110,7 @@ def ca(folder):
 
 
 ELSEWHERE = {       # rows that say that something cannot happen here, or that others provoke
-    "5": "row 92", "6": "row 93", "7": "cannot happen", "13": "cannot happen",
+    "7": "cannot happen", "13": "cannot happen",
 }
 
 
