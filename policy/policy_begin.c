@@ -270,6 +270,7 @@ static apr_status_t claim_request(const policy_t *policy, const policy_request_t
          *result == STORE_TXCONFLICT ||
          (*result == STORE_NOCHALLENGE && may_be_forgotten(policy, request)))) {
         claim->challenge_id[0] = claim->challenge_id[1] = NULL;
+        claim->adopt = NULL;
         rv = claim_patiently(policy, request, claim, result, tx, p);
     }
     return rv;
