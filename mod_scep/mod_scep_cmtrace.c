@@ -105,13 +105,15 @@ static unsigned hresult_of(const outcome_t *o)
  */
 static int failed_phase(const char *reason)
 {
-    if (!strcmp(reason, "challenge-template") || !strcmp(reason, "bound-template")) {
+    if (!strcmp(reason, "challenge-template") || !strcmp(reason, "bound-template") ||
+        !strncmp(reason, "intune-client-", 14)) {
         return 2;
     }
-    if (!strncmp(reason, "bound-", 6)) {
+    if (!strncmp(reason, "bound-", 6) || !strncmp(reason, "intune-request-", 15)) {
         return 3;
     }
-    return !strncmp(reason, "challenge-", 10) || !strcmp(reason, "failure-limit");
+    return !strncmp(reason, "challenge-", 10) || !strncmp(reason, "intune-challenge-", 17) ||
+           !strcmp(reason, "failure-limit");
 }
 
 /* " for device D and user U", as far as the challenge says. */

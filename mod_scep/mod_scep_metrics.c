@@ -122,16 +122,18 @@ static void count_bad(scep_metrics_t *metrics, const char *reason)
     } known[] = {{"challenge-missing", SCEP_BAD_MISSING},  {"challenge-unknown", SCEP_BAD_UNKNOWN},
                  {"challenge-used", SCEP_BAD_USED},        {"challenge-expired", SCEP_BAD_EXPIRED},
                  {"challenge-burned", SCEP_BAD_BURNED},    {"challenge-held", SCEP_BAD_HELD},
-                 {"challenge-template", SCEP_BAD_BOUND}};
+                 {"challenge-template", SCEP_BAD_BOUND},   {"bound-", SCEP_BAD_BOUND},
+                 {"intune-client-", SCEP_BAD_BOUND},       {"intune-request-", SCEP_BAD_BOUND},
+                 {"intune-challenge-missing", SCEP_BAD_MISSING},
+                 {"intune-challenge-expired", SCEP_BAD_EXPIRED},
+                 {"intune-challenge-timestamp", SCEP_BAD_EXPIRED},
+                 {"intune-challenge-", SCEP_BAD_UNKNOWN}}; /* the rest of them */
     apr_size_t i;
 
-    if (!strncmp(reason, "bound-", 6)) {
-        count(&metrics->bad_challenges[SCEP_BAD_BOUND]);
-        return;
-    }
     for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (!strcmp(known[i].reason, reason)) {
+        if (!strncmp(known[i].reason, reason, strlen(known[i].reason))) {
             count(&metrics->bad_challenges[known[i].bad]);
+            return;
         }
     }
 }

@@ -280,7 +280,8 @@ def example_tree(folder, text):
     return text
 
 
-@pytest.mark.parametrize("name", ["minimal.conf", "redis.conf", "two-hosts.conf", "clients.conf", "reference.conf"])
+@pytest.mark.parametrize("name", ["minimal.conf", "redis.conf", "two-hosts.conf", "clients.conf", "intune.conf",
+                                  "reference.conf"])
 def test_examples(factory, name):
     path = EXAMPLES / name
     if not path.exists():
