@@ -75,7 +75,7 @@ extern const apr_interval_time_t scep_metrics_limits[SCEP_BUCKETS];
 /* post_config: finds the memory of the last generation, or makes it. */
 apr_status_t scep_metrics_setup(server_rec *main_server);
 
-/* Finds or takes the counters of a service; NULL: there are too many services, it is not counted. */
+/* Finds or takes the counters of a service; NULL: there are too many, it is not counted. */
 scep_metrics_t *scep_metrics_take(const char *name);
 
 /* Counts an answered request, an order for a challenge.  From any thread. */

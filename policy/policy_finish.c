@@ -172,7 +172,8 @@ static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcom
         fail_tx(tx, STORE_BLAME_NOBODY, out->reason, log, p);
         return rv;
     }
-    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, NULL, &result, p);
+    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, NULL, &result,
+                    p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "pend", rv, out, log, p);
     if (result == STORE_FULL || result == STORE_OWNERFULL) {

@@ -185,9 +185,8 @@ static apr_status_t fuzz_fail(store_t *store, const char *service, const char *t
 }
 
 static apr_status_t fuzz_pend(store_t *store, const char *service, const char *tx_key,
-                              apr_int64_t fence, const store_pend_t *pend, const store_trail_t *trail,
-                              store_result_e *result,
-                              apr_pool_t *p)
+                              apr_int64_t fence, const store_pend_t *pend,
+                              const store_trail_t *trail, store_result_e *result, apr_pool_t *p)
 {
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A directive's default is the same wherever it is told: the preset in the code, the help text that
-# httpd -L shows, conf-examples/reference.conf and README's table.  (That each directive is in all of
-# them is check_conf_reference.sh's.)
+# A directive's default is the same wherever it is told: the preset in the code, the help text of
+# httpd -L, conf-examples/reference.conf and README's table.  (That each directive is in all of them
+# is check_conf_reference.sh's.)
 set -u
 
 srcdir=${srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
@@ -29,7 +29,8 @@ my $config = slurp("mod_scep/mod_scep_config.c");
 my (%preset, %range, %reference, %readme);
 for (slurp("mod_scep/mod_scep_config.h") =~ /^ +X\(apr_int64_t, (\w+, SCEP_UNSET, .*)\)\s*\\?$/mg) {
     my ($member, $value) = /^(\w+), SCEP_UNSET, (.*)$/;
-    $preset{$member} = $1 * 1e6 * ($2 // 1) if $value =~ /^apr_time_from_sec\((\d+)(?: \* (\d+))?\)$/;
+    $preset{$member} = $1 * 1e6 * ($2 // 1)
+        if $value =~ /^apr_time_from_sec\((\d+)(?: \* (\d+))?\)$/;
     $preset{$member} = $value if $value =~ /^\d+$/;
 }
 $range{$1} = $2 while $config =~ /^RANGE\((\w+),\s*(\w+)/mg;
@@ -40,17 +41,20 @@ for (split /\n/, slurp("README.md")) {
     $readme{$1} = $2 if /^\| `<?(Scep\w+).* \| ([^|]*) \|$/;
 }
 
-while ($config =~ /AP_INIT_\w+\(\s*"(Scep\w+)",\s*(\w+),\s*(.*?),\s*RSRC_CONF,\s*((?:"[^"]*"\s*)+)\)/sg) {
-    my ($name, $info, $text) = ($1, $3, $4);
+while ($config =~ /AP_INIT_\w+\(\s*"(Scep\w+)",\s*\w+,\s*(.*?),
+                   \s*RSRC_CONF,\s*((?:"[^"]*"\s*)+)\)/sgx) {
+    my ($name, $info, $text) = ($1, $2, $3);
     my $help = join "", $text =~ /"([^"]*)"/g;
-    my $default = $help =~ /\(default ([^,:)]+(?::(?=\)))?)/ ? $1 : $help =~ /(\w+) \(default\)/ ? $1 : next;
+    my $default = $help =~ /\(default ([^,:)]+(?::(?=\)))?)/ ? $1
+        : $help =~ /(\w+) \(default\)/ ? $1 : next;
     my $member = $info =~ /AT\((\w+)\)/ ? $1 : $info =~ /&(\w+)/ ? $range{$1} : undef;
+    my ($shown, $tabled) = map { $_ // "nothing" } $reference{$name}, $readme{$name};
 
     $checked++;
-    ($reference{$name} // "") eq $default or
-        complain("$name: $default in the help text, ", $reference{$name} // "nothing", " in reference.conf");
-    ($readme{$name} // "") =~ /^\Q$default\E(?: \(.*\))?$/ or
-        complain("$name: $default in the help text, ", $readme{$name} // "nothing", " in README.md");
+    $shown eq $default or
+        complain("$name: $default in the help text, $shown in reference.conf");
+    $tabled =~ /^\Q$default\E(?: \(.*\))?$/ or
+        complain("$name: $default in the help text, $tabled in README.md");
     if (defined $member && defined $preset{$member} && defined figures($default)) {
         figures($default) == $preset{$member} or
             complain("$name: $default in the help text, $preset{$member} in mod_scep_config.h");
