@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- fail: prefix, tx_key, fence, blame (1: the device's), reason, retention; gives result
+-- fail: prefix, tx_key, fence, blame (1: the device's), reason, retention, trail; gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -7,6 +7,7 @@ local function n(x) return string.format('%.0f', x) end
 local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
 end
+-- include trail.lua
 local key, id = P .. 'tx:' .. ARGV[2], ARGV[2]
 local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll', 'owner')
 local state, ch = tx[1], tx[3]
@@ -34,4 +35,5 @@ if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
         keep(ckey, life)
     end
 end
+trail(id, 7)
 return {'OK'}

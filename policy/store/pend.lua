@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- pend: prefix, tx_key, fence, cookie, wait, retention, max, request (1: given), request, owner,
---       the owner's max
+--       the owner's max, trail
 -- gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
@@ -9,8 +9,10 @@ local function n(x) return string.format('%.0f', x) end
 local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
 end
+-- include trail.lua
 local key, id = P .. 'tx:' .. ARGV[2], ARGV[2]
-local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll', 'until', 'owner')
+local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll', 'until', 'owner',
+                      'lease')
 local state, ch = tx[1], tx[3]
 if not state or tx[2] ~= ARGV[3] then return {'FENCED'} end
 if state ~= 'inflight' and state ~= 'pending' then return {'FENCED'} end
@@ -57,4 +59,6 @@ if ch ~= '' and redis.call('EXISTS', ckey) == 1 then
         redis.call('PEXPIRE', hold, redis.call('PTTL', ckey))
     end
 end
+-- One that waits and was not taken over since: its holder repeats the pend.
+if state ~= 'pending' or tx[7] ~= '0' then trail(id, 12) end
 return {'OK'}

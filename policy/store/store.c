@@ -436,7 +436,8 @@ apr_status_t store_settle(store_t *store, const char *service, const char *news_
     *result = STORE_NOTFOUND;
     if (!store->provider->settle)
         return APR_ENOTIMPL;
-    if (!is_service(service) || !is_hex(news_id, STORE_ID_LEN) || fence < 1 || wait < 0)
+    if (!is_service(service) || !is_hex(news_id, STORE_ID_LEN) || fence < 1 || wait < 0 ||
+        (unsigned)how > STORE_NEWS_LOST)
         return invalid(p, "settle");
     return answer(store->provider->settle(store, service, news_id, fence, how, wait, result, p),
                   result, STORE_NOTFOUND);

@@ -149,9 +149,10 @@ typedef struct store_news_t {
 } store_news_t;
 
 /*
- * What a change of a transaction leaves behind, atomically with it.  A record replaces an earlier
- * one of the transaction.  Its state is "processing" while news of the transaction are on their
- * way, "failed" once one was given up, otherwise "succeed".
+ * What a change of a transaction leaves behind, atomically with it; nothing where the call only
+ * repeats one that was done.  A record replaces an earlier one of the transaction.  Its state is
+ * "processing" while news of the transaction are on their way, else "failed" if one was given up
+ * since the record was made, else "succeed".
  */
 typedef struct store_trail_t {
     const char *record; /* JSON for the list of request statuses, at most STORE_LONG_TEXT_MAX; "":
@@ -348,9 +349,10 @@ struct store_provider_t {
                             apr_array_header_t **ptxs, apr_pool_t *p);
 
     /*
-     * The outbox.  Gives news that are due, oldest first, at most max (an array of store_news_t*),
-     * and holds each for the caller until lease ends or settle; nobody else gets them meanwhile.
-     * After that they are due again.  Late ones are given whether due or not, unless held.
+     * The outbox.  Gives news that are due, longest due first, at most max (an array of
+     * store_news_t*; where they are long a store gives fewer at a time), and holds each for the
+     * caller until lease ends or settle; nobody else gets them meanwhile.  After that they are due
+     * again.  Late ones are given whether due or not, unless held.
      */
     apr_status_t (*take)(store_t *store, const char *service, int max, apr_interval_time_t lease,
                          apr_array_header_t **pnews, apr_pool_t *p);

@@ -272,6 +272,8 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
     .issue = redis_issue, .claim = redis_claim, .commit = redis_commit, .fail = redis_fail, \
     .pend = redis_pend, .poll = redis_poll, .find = redis_find,                             \
     .find_certificate = redis_find_certificate, .decide = redis_decide, .list = redis_list, \
+    .records = redis_records, .take = redis_take, .settle = redis_settle,                   \
+    .outbox = redis_outbox, .lease = redis_lease,                                           \
     .revoke = redis_revoke, .sweep = redis_sweep, .announce = redis_announce,               \
     .health = redis_health
 

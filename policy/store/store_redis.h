@@ -8,7 +8,7 @@
 #include "store.h"
 #include "store_redis_reply.h"
 
-#define REDIS_ARGS_MAX 20
+#define REDIS_ARGS_MAX 32
 
 typedef enum {
     REDIS_SCRIPT_ISSUE,
@@ -22,6 +22,11 @@ typedef enum {
     REDIS_SCRIPT_ANNOUNCE,
     REDIS_SCRIPT_DECIDE,
     REDIS_SCRIPT_LIST,
+    REDIS_SCRIPT_RECORDS,
+    REDIS_SCRIPT_TAKE,
+    REDIS_SCRIPT_SETTLE,
+    REDIS_SCRIPT_OUTBOX,
+    REDIS_SCRIPT_LEASE,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 
@@ -72,6 +77,14 @@ apr_status_t redis_bad_reply(const redis_store_t *self, apr_pool_t *p);
 /* Computes by which digest the server knows each script.  Error text, NULL on success. */
 const char *redis_digest_scripts(redis_store_t *self, apr_pool_t *p);
 
+/* Appends what a change of a transaction leaves behind; NULL: nothing. */
+void redis_add_trail(redis_args_t *args, const store_trail_t *trail, apr_pool_t *p);
+
+/* Fills txs up to max by a script that gives pages of an index (list, records); state: of
+ * records, NULL with list. */
+apr_status_t redis_read_pages(redis_store_t *self, redis_script_e script, const char *service,
+                              const char *state, int max, apr_array_header_t *txs, apr_pool_t *p);
+
 /* Slots of store_provider_t, see store.h. */
 apr_status_t redis_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
@@ -97,5 +110,18 @@ apr_status_t redis_decide(store_t *store, const char *service, const char *tx_ke
                           store_result_e *result, apr_pool_t *p);
 apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p);
+
+apr_status_t redis_records(store_t *store, const char *service, const char *state, int max,
+                           apr_array_header_t **ptxs, apr_pool_t *p);
+apr_status_t redis_take(store_t *store, const char *service, int max, apr_interval_time_t lease,
+                        apr_array_header_t **pnews, apr_pool_t *p);
+apr_status_t redis_settle(store_t *store, const char *service, const char *news_id,
+                          apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,
+                          store_result_e *result, apr_pool_t *p);
+apr_status_t redis_outbox(store_t *store, const char *service, int *count, apr_time_t *oldest,
+                          apr_pool_t *p);
+apr_status_t redis_lease(store_t *store, const char *service, const char *name,
+                         const char *holder, apr_interval_time_t lease, store_result_e *result,
+                         apr_pool_t *p);
 
 #endif /* STORE_REDIS_H */

@@ -179,6 +179,8 @@ int reply_tx(const redisReply *hash, const char *tx_key, store_tx_t *tx, apr_poo
     tx->decision = get_text(hash, "decision", &ok, p);
     tx->decided_by = get_text(hash, "decided_by", &ok, p);
     tx->text = get_text(hash, "text", &ok, p);
+    tx->record = get_text(hash, "record", &ok, p);
+    tx->record_state = get_text(hash, "record_state", &ok, p);
     tx->certificate = get_bytes(hash, "certificate", p);
     tx->request = get_bytes(hash, "request", p);
     return ok && strlen(tx->serial) == STORE_SERIAL_LEN && tx->fence > 0;

@@ -5,8 +5,6 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define LIST_PAGE 40                /* the largest ones fit into a reply */
-#define LIST_END (2500 * LIST_PAGE) /* a peer must not choose how often we ask */
 #define ENDED (1u << STORE_OK | 1u << STORE_FENCED)
 
 /* Reads what claim and poll answer: result, wait, transaction, challenge. */
@@ -69,13 +67,13 @@ apr_status_t redis_commit(store_t *store, const char *service, const char *tx_ke
 {
     redis_args_t args;
 
-    (void)trail;
     redis_start_args(&args, service, p);
     redis_add_text(&args, tx_key);
     redis_add_number(&args, fence, p);
     redis_add_bytes(&args, certificate->data, certificate->len);
     redis_add_span(&args, retention, 1, p);
     redis_add_text(&args, serial);
+    redis_add_trail(&args, trail, p);
     return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_COMMIT, service, &args, ENDED,
                           result, p);
 }
@@ -86,13 +84,13 @@ apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key,
 {
     redis_args_t args;
 
-    (void)trail;
     redis_start_args(&args, service, p);
     redis_add_text(&args, tx_key);
     redis_add_number(&args, fence, p);
     redis_add_text(&args, blame == STORE_BLAME_DEVICE ? "1" : "0");
     redis_add_text(&args, reason);
     redis_add_span(&args, retention, 1, p);
+    redis_add_trail(&args, trail, p);
     return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_FAIL, service, &args, ENDED, result,
                           p);
 }
@@ -104,7 +102,6 @@ apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key,
     const crypt_buf_t *request = pend->request;
     redis_args_t args;
 
-    (void)trail;
     redis_start_args(&args, service, p);
     redis_add_text(&args, tx_key);
     redis_add_number(&args, fence, p);
@@ -117,6 +114,7 @@ apr_status_t redis_pend(store_t *store, const char *service, const char *tx_key,
                     request && request->data ? request->len : 0);
     redis_add_text(&args, pend->owner);
     redis_add_number(&args, pend->owner_max, p);
+    redis_add_trail(&args, trail, p);
     return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_PEND, service, &args,
                           ENDED | 1u << STORE_FULL | 1u << STORE_OWNERFULL, result, p);
 }
@@ -221,47 +219,9 @@ apr_status_t redis_decide(store_t *store, const char *service, const char *tx_ke
         1u << STORE_OK | 1u << STORE_BUSY | 1u << STORE_CONFLICT | 1u << STORE_NOTFOUND, result, p);
 }
 
-/* Appends what the list script gave of a page; *seen: how many entries its index has there. */
-static apr_status_t read_page(redis_store_t *self, const redisReply *reply, int max,
-                              apr_array_header_t *txs, apr_int64_t *seen, apr_pool_t *p)
-{
-    const char *tx_key;
-    store_tx_t *tx;
-    size_t i;
-
-    if (!reply_number(reply->element[0], seen) || reply->elements % 3 != 1)
-        return redis_bad_reply(self, p);
-    for (i = 1; i < (size_t)reply->elements && txs->nelts < max; i += 3) {
-        tx = apr_palloc(p, sizeof(*tx));
-        store_clear_tx(tx);
-        tx_key = reply_text(reply->element[i]);
-        if (!tx_key || !reply_time(reply->element[i + 1], &tx->wait) ||
-            !reply_tx(reply->element[i + 2], tx_key, tx, p))
-            return redis_bad_reply(self, p);
-        APR_ARRAY_PUSH(txs, store_tx_t *) = tx;
-    }
-    return APR_SUCCESS;
-}
-
 apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p)
 {
-    redis_store_t *self = (redis_store_t *)store;
-    apr_status_t rv = APR_SUCCESS;
-    apr_int64_t seen = LIST_PAGE;
-    redis_args_t args;
-    redisReply *reply;
-    int from;
-
-    for (from = 0;
-         rv == APR_SUCCESS && seen == LIST_PAGE && (*ptxs)->nelts < max && from < LIST_END;
-         from += LIST_PAGE) {
-        redis_start_args(&args, service, p);
-        redis_add_number(&args, from, p);
-        redis_add_number(&args, from + LIST_PAGE - 1, p);
-        rv = redis_run(self, REDIS_SCRIPT_LIST, service, &args, 1, &reply, p);
-        if (rv == APR_SUCCESS)
-            rv = read_page(self, reply, max, *ptxs, &seen, p);
-    }
-    return rv;
+    return redis_read_pages((redis_store_t *)store, REDIS_SCRIPT_LIST, service, NULL, max, *ptxs,
+                            p);
 }

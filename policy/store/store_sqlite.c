@@ -160,6 +160,7 @@ static apr_status_t sqlite_sweep(store_t *store, const char *service, int max, i
     *removed = sqlite_remove_expired(&c, max);
     db_query(c.db, SQL_CHALLENGE_CLOSE, "tii", service, c.now, (apr_int64_t)max);
     db_query(c.db, SQL_HOST_SWEEP, "ti", service, c.now - HOST_MS);
+    sqlite_remove_leftovers(&c, max);
     return sqlite_call_end(&c);
 }
 
@@ -300,6 +301,11 @@ const store_provider_t store_sqlite = {.name = "sqlite",
                                        .find_certificate = sqlite_find_certificate,
                                        .list = sqlite_list,
                                        .decide = sqlite_decide,
+                                       .records = sqlite_records,
+                                       .take = sqlite_take,
+                                       .settle = sqlite_settle,
+                                       .outbox = sqlite_outbox,
+                                       .lease = sqlite_lease,
                                        .revoke = sqlite_revoke,
                                        .sweep = sqlite_sweep,
                                        .announce = sqlite_announce,

@@ -54,6 +54,12 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row);
 int sqlite_get_tx(sqlite_call_t *c, const char *tx_key, sqlite_tx_row_t *row);
 int sqlite_get_challenge(sqlite_call_t *c, const char *id, sqlite_challenge_row_t *row);
 
+/* Writes what a change of a transaction leaves behind; trail may be NULL. */
+void sqlite_leave_trail(sqlite_call_t *c, const char *tx_key, const store_trail_t *trail);
+
+/* Removes news and leases that nobody works on any more, of all services. */
+void sqlite_remove_leftovers(sqlite_call_t *c, apr_int64_t max);
+
 /* Removes up to max expired rows; how many. */
 int sqlite_remove_expired(sqlite_call_t *c, apr_int64_t max);
 
@@ -82,5 +88,18 @@ apr_status_t sqlite_list(store_t *store, const char *service, int max, apr_array
 apr_status_t sqlite_decide(store_t *store, const char *service, const char *tx_key,
                            const store_decision_t *decision, apr_interval_time_t retention,
                            store_result_e *result, apr_pool_t *p);
+
+apr_status_t sqlite_records(store_t *store, const char *service, const char *state, int max,
+                            apr_array_header_t **ptxs, apr_pool_t *p);
+apr_status_t sqlite_take(store_t *store, const char *service, int max, apr_interval_time_t lease,
+                         apr_array_header_t **pnews, apr_pool_t *p);
+apr_status_t sqlite_settle(store_t *store, const char *service, const char *news_id,
+                           apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,
+                           store_result_e *result, apr_pool_t *p);
+apr_status_t sqlite_outbox(store_t *store, const char *service, int *count, apr_time_t *oldest,
+                           apr_pool_t *p);
+apr_status_t sqlite_lease(store_t *store, const char *service, const char *name,
+                          const char *holder, apr_interval_time_t lease, store_result_e *result,
+                          apr_pool_t *p);
 
 #endif /* STORE_SQLITE_H */

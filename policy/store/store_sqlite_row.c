@@ -78,6 +78,8 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
     tx->decided_by = db_text(db, statement, 22, c->p);
     tx->text = db_text(db, statement, 23, c->p);
     row->pend_until = db_integer(db, statement, 24);
+    tx->record = db_text(db, statement, 25, c->p);
+    tx->record_state = db_text(db, statement, 26, c->p);
 }
 
 /* Finds a transaction by its key: whether there is one. */

@@ -65,7 +65,26 @@ static const char *const schema_steps[] = {
     /* 4: on whose account a transaction waits */
     "ALTER TABLE tx ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
     "CREATE INDEX tx_owner ON tx(service, owner, keep) WHERE state='pending' AND owner<>'';"
-    "PRAGMA user_version=4;"};
+    "PRAGMA user_version=4;",
+    /* 5: records of transactions, news about them, work that one host does */
+    "ALTER TABLE tx ADD COLUMN record TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN record_state TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tx ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tx ADD COLUMN news_lost INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX tx_record ON tx(service, recorded) WHERE record<>'';"
+    "CREATE INDEX tx_record_state ON tx(service, record_state, recorded) WHERE record<>'';"
+    "CREATE TABLE news(service TEXT NOT NULL, id TEXT NOT NULL, tx_key TEXT NOT NULL,"
+    " recipient TEXT NOT NULL, payload BLOB NOT NULL, created INTEGER NOT NULL,"
+    " ends INTEGER NOT NULL, ready INTEGER NOT NULL, fence INTEGER NOT NULL,"
+    " tries INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX news_id ON news(service, id);"
+    "CREATE INDEX news_ready ON news(service, ready);"
+    "CREATE INDEX news_created ON news(service, created);"
+    "CREATE INDEX news_tx ON news(service, tx_key);"
+    "CREATE INDEX news_ends ON news(ends);"
+    "CREATE TABLE lease(service TEXT NOT NULL, name TEXT NOT NULL, holder TEXT NOT NULL,"
+    " ends INTEGER NOT NULL, PRIMARY KEY(service, name)) WITHOUT ROWID;"
+    "PRAGMA user_version=5;"};
 
 #define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 

@@ -46,7 +46,8 @@ SQL(CHALLENGE_SWEEP,
 #define TX_SELECT(certificate, request)                                                           \
     "SELECT tx_key, state, fence, serial, not_before, " certificate ", cookie, reason,"           \
     " transaction_id, subject, template, client, csr, challenge, created, updated, lease, nonce," \
-    " next, poll_key, " request ", decision, decided_by, decision_text, pend_until FROM tx "
+    " next, poll_key, " request ", decision, decided_by, decision_text, pend_until, record," \
+    " record_state FROM tx "
 /* A transaction's claimed, greater than all of its poll key, which so points to it. */
 #define TX_LATEST(now, poll_key)                                                  \
     "max(" now ", coalesce((SELECT max(other.claimed)+1 FROM tx AS other INDEXED" \
@@ -106,6 +107,39 @@ SQL(TX_HOLDERS,
     " AND holds=1 AND tx_key<>?3 AND keep>?4 ORDER BY lease")
 SQL(TX_SWEEP, "DELETE FROM tx WHERE rowid IN"
               " (SELECT rowid FROM tx WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")
+
+/* The records of a state, or of all. */
+SQL(RECORD_LIST, TX_BRIEF "INDEXED BY tx_record_state WHERE service=?1 AND record<>'' AND keep>?2"
+                          " AND record_state=?4 ORDER BY recorded DESC, rowid DESC LIMIT ?3")
+SQL(RECORD_ALL, TX_BRIEF "INDEXED BY tx_record WHERE service=?1 AND record<>'' AND keep>?2"
+                         " ORDER BY recorded DESC, rowid DESC LIMIT ?3")
+SQL(RECORD_PUT, "UPDATE tx SET record=?3, news_lost=0 WHERE service=?1 AND tx_key=?2")
+SQL(RECORD_LOST, "UPDATE tx SET news_lost=1 WHERE service=?1 AND tx_key=?2")
+SQL(RECORD_STATE,
+    "UPDATE tx SET record_state=CASE WHEN EXISTS(SELECT 1 FROM news INDEXED BY news_tx WHERE"
+    " news.service=?1 AND news.tx_key=?2) THEN 'processing' WHEN news_lost THEN 'failed'"
+    " ELSE 'succeed' END, recorded=?3, updated=?3"
+    " WHERE service=?1 AND tx_key=?2 AND record<>''")
+
+SQL(NEWS_INSERT,
+    "INSERT OR IGNORE INTO news(service, id, tx_key, recipient, payload, created, ends, ready,"
+    " fence, tries) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, 0, 0)")
+SQL(NEWS_DUE, "SELECT id, recipient, payload, tx_key, fence, tries, created, ends FROM news"
+              " INDEXED BY news_ready WHERE service=?1 AND ready<=?2 ORDER BY ready, rowid"
+              " LIMIT ?3")
+SQL(NEWS_HOLD, "UPDATE news SET fence=fence+1, tries=tries+1, ready=?3 WHERE service=?1 AND id=?2")
+SQL(NEWS_GET, "SELECT tx_key, fence, ends FROM news WHERE service=?1 AND id=?2")
+SQL(NEWS_AGAIN, "UPDATE news SET ready=?3 WHERE service=?1 AND id=?2")
+SQL(NEWS_DELETE, "DELETE FROM news WHERE service=?1 AND id=?2")
+SQL(NEWS_COUNT, "SELECT count(*), coalesce(min(created), 0) FROM news INDEXED BY news_created"
+                " WHERE service=?1")
+SQL(NEWS_SWEEP, "DELETE FROM news WHERE rowid IN"
+                " (SELECT rowid FROM news WHERE ends<=?1 ORDER BY ends LIMIT ?2)")
+
+SQL(LEASE_OTHER, "SELECT 1 FROM lease WHERE service=?1 AND name=?2 AND holder<>?3 AND ends>?4")
+SQL(LEASE_PUT, "INSERT OR REPLACE INTO lease(service, name, holder, ends) VALUES(?1, ?2, ?3, ?4)")
+SQL(LEASE_DELETE, "DELETE FROM lease WHERE service=?1 AND name=?2")
+SQL(LEASE_SWEEP, "DELETE FROM lease WHERE ends<=?1")
 
 SQL(COUNTER_GET,
     "SELECT count, ends FROM counter WHERE service=?1 AND name=?2 AND ends>?3 AND count>=?4")

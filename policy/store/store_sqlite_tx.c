@@ -253,7 +253,6 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
     apr_int64_t keep;
 
-    (void)trail;
     if (rv != APR_SUCCESS)
         return rv;
     keep = c.now + sqlite_to_ms(retention);
@@ -262,6 +261,7 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
                  (int)certificate->len, c.now, keep, serial);
         if (*row.tx.challenge_id)
             db_query(c.db, SQL_CHALLENGE_USE, "tti", service, row.tx.challenge_id, keep);
+        sqlite_leave_trail(&c, tx_key, trail);
     }
     return sqlite_call_end(&c);
 }
@@ -275,7 +275,6 @@ apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
     apr_int64_t keep;
 
-    (void)trail;
     if (rv != APR_SUCCESS)
         return rv;
     keep = c.now + sqlite_to_ms(retention);
@@ -283,6 +282,7 @@ apr_status_t sqlite_fail(store_t *store, const char *service, const char *tx_key
         db_query(c.db, SQL_TX_FAILED, "tttii", service, tx_key, reason, c.now, keep);
         if (*row.tx.challenge_id && blame == STORE_BLAME_DEVICE)
             db_query(c.db, SQL_CHALLENGE_BLAME, "tti", service, row.tx.challenge_id, keep);
+        sqlite_leave_trail(&c, tx_key, trail);
     }
     return sqlite_call_end(&c);
 }
@@ -315,6 +315,12 @@ static int may_wait(sqlite_call_t *c, const sqlite_tx_row_t *row, const store_pe
     return 0;
 }
 
+/* Whether a transaction that waits was not taken over since: then its holder repeats the pend. */
+static int pended(const sqlite_tx_row_t *row)
+{
+    return strcmp(row->tx.state, "pending") == 0 && row->lease == 0;
+}
+
 apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,
                          const store_pend_t *pend, const store_trail_t *trail,
                          store_result_e *result, apr_pool_t *p)
@@ -325,7 +331,6 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
     apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
     apr_int64_t keep;
 
-    (void)trail;
     if (rv != APR_SUCCESS)
         return rv;
     if (may_end(&c, tx_key, fence, "pending", &row, result) &&
@@ -337,6 +342,8 @@ apr_status_t sqlite_pend(store_t *store, const char *service, const char *tx_key
                  pend->owner);
         if (*row.tx.challenge_id)
             db_query(c.db, SQL_CHALLENGE_KEEP, "tti", service, row.tx.challenge_id, keep);
+        if (!pended(&row))
+            sqlite_leave_trail(&c, tx_key, trail);
     }
     return sqlite_call_end(&c);
 }

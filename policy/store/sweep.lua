@@ -20,4 +20,22 @@ end
 
 clean(KEYS[1])
 clean(P .. 'pendx', P .. 'pend')
+
+-- A record is kept as long as its transaction, which may have been prolonged since.
+local over = {}
+if max > removed then
+    over = redis.call('ZRANGEBYSCORE', P .. 'recx', '-inf', n(now), 'LIMIT', 0,
+                      math.min(max - removed, 1000))
+end
+for _, id in ipairs(over) do
+    local left = redis.call('PTTL', P .. 'tx:' .. id)
+    if left > 0 then
+        redis.call('ZADD', P .. 'recx', n(now + left), id)
+    else
+        for _, index in ipairs({'recx', 'rec:', 'rec:processing', 'rec:succeed', 'rec:failed'}) do
+            redis.call('ZREM', P .. index, id)
+        end
+        removed = removed + 1
+    end
+end
 return {'OK', removed}

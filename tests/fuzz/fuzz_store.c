@@ -3,6 +3,7 @@
 #include "fuzz_store.h"
 #include "fuzz.h"
 
+#include <apr_strings.h>
 #include <string.h>
 
 #define WAIT apr_time_from_sec(60)
@@ -144,6 +145,54 @@ static fuzz_store_tx_t *held(fuzz_store_t *s, const char *tx_key, apr_int64_t fe
     return *result == STORE_OK ? e : NULL;
 }
 
+/* Sets the state of a transaction's record, where it has one. */
+static void mark(fuzz_store_t *s, fuzz_store_tx_t *e)
+{
+    int i;
+
+    if (!*e->tx.record)
+        return;
+    e->tx.record_state = e->lost ? "failed" : "succeed";
+    for (i = 0; i < s->nnews; i++) {
+        if (strcmp(s->news[i].tx_key, e->tx.tx_key) == 0)
+            e->tx.record_state = "processing";
+    }
+}
+
+/* The place of news with that id; -1: unknown. */
+static int find_news(const fuzz_store_t *s, const char *id)
+{
+    int i;
+
+    for (i = s->nnews - 1; i >= 0; i--) {
+        if (strcmp(s->news[i].id, id) == 0)
+            break;
+    }
+    return i;
+}
+
+/* Keeps what a change leaves behind. */
+static void leave(fuzz_store_t *s, fuzz_store_tx_t *e, const store_trail_t *trail)
+{
+    store_news_t *news;
+    int i;
+
+    for (i = 0; trail && i < trail->nnews; i++) {
+        if (find_news(s, trail->news[i].id) >= 0)
+            continue;
+        FUZZ_CHECK(s->nnews < FUZZ_STORE_NEWS);
+        news = &s->news[s->nnews++];
+        *news = trail->news[i];
+        news->tx_key = e->tx.tx_key;
+        news->fence = news->tries = 0;
+    }
+    if (trail && *trail->record) {
+        e->tx.record = trail->record;
+        e->lost = 0;
+    }
+    mark(s, e);
+}
+
 static apr_status_t fuzz_commit(store_t *store, const char *service, const char *tx_key,
                                 apr_int64_t fence, const crypt_buf_t *certificate,
                                 const char *serial, apr_interval_time_t retention,
@@ -152,7 +201,6 @@ static apr_status_t fuzz_commit(store_t *store, const char *service, const char 
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);
 
-    (void)trail;
     (void)service, (void)retention;
     if (s->fault == FUZZ_STORE_COMMIT_FAILS)
         return store_set_error(p, APR_TIMEUP, "no answer");
@@ -161,6 +209,7 @@ static apr_status_t fuzz_commit(store_t *store, const char *service, const char 
     e->tx.state = "issued";
     e->tx.certificate = *certificate;
     e->certificate_serial = serial;
+    leave(s, e, trail);
     s->commits++;
     s->changes++;
     return APR_SUCCESS;
@@ -174,11 +223,11 @@ static apr_status_t fuzz_fail(store_t *store, const char *service, const char *t
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);
 
-    (void)trail;
     (void)service, (void)blame, (void)retention, (void)p;
     if (e) {
         e->tx.state = "failed";
         e->tx.reason = reason;
+        leave(s, e, trail);
         s->changes++;
     }
     return APR_SUCCESS;
@@ -191,7 +240,6 @@ static apr_status_t fuzz_pend(store_t *store, const char *service, const char *t
     fuzz_store_t *s = (fuzz_store_t *)store;
     fuzz_store_tx_t *e = held(s, tx_key, fence, result);
 
-    (void)trail;
     (void)service;
     if (s->fault == FUZZ_STORE_PEND_FAILS)
         return store_set_error(p, APR_TIMEUP, "no answer");
@@ -204,6 +252,7 @@ static apr_status_t fuzz_pend(store_t *store, const char *service, const char *t
     if (pend->request && pend->request->data)
         e->tx.request = *pend->request;
     e->ready = 0;
+    leave(s, e, trail);
     s->changes++;
     return APR_SUCCESS;
 }
@@ -226,6 +275,69 @@ static apr_status_t fuzz_find_certificate(store_t *store, const char *service, c
     return APR_SUCCESS;
 }
 
+static apr_status_t fuzz_take(store_t *store, const char *service, int max,
+                              apr_interval_time_t lease, apr_array_header_t **pnews, apr_pool_t *p)
+{
+    fuzz_store_t *s = (fuzz_store_t *)store;
+    int i;
+
+    (void)service, (void)lease;
+    for (i = 0; i < s->nnews && (*pnews)->nelts < max; i++) {
+        if (s->news[i].fence == 0) {
+            s->news[i].fence = ++s->news[i].tries;
+            APR_ARRAY_PUSH(*pnews, store_news_t *) = apr_pmemdup(p, &s->news[i],
+                                                                 sizeof(s->news[i]));
+        }
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t fuzz_settle(store_t *store, const char *service, const char *news_id,
+                                apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,
+                                store_result_e *result, apr_pool_t *p)
+{
+    fuzz_store_t *s = (fuzz_store_t *)store;
+    int i = find_news(s, news_id);
+    fuzz_store_tx_t *e;
+
+    (void)service, (void)wait, (void)p;
+    if (i < 0)
+        return APR_SUCCESS;
+    *result = s->news[i].fence == fence ? STORE_OK : STORE_FENCED;
+    if (*result != STORE_OK)
+        return APR_SUCCESS;
+    if (how == STORE_NEWS_AGAIN) {
+        s->news[i].fence = 0;
+        return APR_SUCCESS;
+    }
+    e = lookup(s, s->news[i].tx_key, NULL);
+    s->nnews--;
+    memmove(&s->news[i], &s->news[i + 1], (s->nnews - i) * sizeof(s->news[0]));
+    if (e) {
+        e->lost |= how == STORE_NEWS_LOST;
+        mark(s, e);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t fuzz_outbox(store_t *store, const char *service, int *count,
+                                apr_time_t *oldest, apr_pool_t *p)
+{
+    (void)service, (void)p;
+    *count = ((fuzz_store_t *)store)->nnews;
+    *oldest = *count ? 1 : 0;
+    return APR_SUCCESS;
+}
+
+static apr_status_t fuzz_lease(store_t *store, const char *service, const char *name,
+                               const char *holder, apr_interval_time_t lease,
+                               store_result_e *result, apr_pool_t *p)
+{
+    (void)store, (void)service, (void)name, (void)holder, (void)lease, (void)p;
+    *result = STORE_OK;
+    return APR_SUCCESS;
+}
+
 static const store_provider_t provider = {
     .name = "fuzz",
     .claim = fuzz_claim,
@@ -233,7 +345,11 @@ static const store_provider_t provider = {
     .commit = fuzz_commit,
     .fail = fuzz_fail,
     .pend = fuzz_pend,
-    .find_certificate = fuzz_find_certificate
+    .find_certificate = fuzz_find_certificate,
+    .take = fuzz_take,
+    .settle = fuzz_settle,
+    .outbox = fuzz_outbox,
+    .lease = fuzz_lease
 };
 
 void fuzz_store_init(fuzz_store_t *store)

@@ -9,12 +9,14 @@
 #include "../../policy/store/store.h"
 
 #define FUZZ_STORE_TXS 16
+#define FUZZ_STORE_NEWS 16
 
 /* One transaction; its strings live in the pool of the request that made it. */
 typedef struct fuzz_store_tx_t {
     store_tx_t tx;
     const char *certificate_serial;
     int ready;                      /* pending: a poll may claim it */
+    int lost;                       /* news about it were given up */
 } fuzz_store_tx_t;
 
 /* What goes wrong. */
@@ -40,6 +42,8 @@ typedef struct fuzz_store_t {
     char challenge_id[STORE_ID_LEN + 1];    /* the only challenge; it has any number of uses */
     fuzz_store_tx_t txs[FUZZ_STORE_TXS];
     int n;
+    store_news_t news[FUZZ_STORE_NEWS];     /* fence 0: not taken yet */
+    int nnews;
     fuzz_store_fault_e fault;
     int claims, commits, changes;           /* calls that did something */
 } fuzz_store_t;

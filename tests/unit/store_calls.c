@@ -227,3 +227,115 @@ void calls_check_certificate(int t)
     ck_assert_uint_eq(calls.tx.certificate.len, want.len);
     ck_assert_mem_eq(calls.tx.certificate.data, want.data, want.len);
 }
+
+store_news_t calls_news[STORE_NEWS_PER_TX];
+
+/* A trail with count pieces of news, whose ids are first and those after it. */
+store_trail_t calls_trail(const char *record, int first, int count)
+{
+    store_trail_t trail = {record, calls_news, count, KEEP};
+    int i;
+
+    memset(calls_news, 0, sizeof(calls_news));
+    for (i = 0; i < count; i++) {
+        calls_news[i].id = calls_id(5000 + first + i);
+        calls_news[i].recipient = i ? "intune" : "webhook";
+        calls_news[i].payload.data = (const unsigned char *)"pay\0load";
+        calls_news[i].payload.len = 8;
+    }
+    return trail;
+}
+
+/* The three changes of transaction t, with a trail. */
+store_result_e calls_commit_with(int t, apr_int64_t fence, const store_trail_t *trail)
+{
+    crypt_buf_t cert = calls_certificate(t);
+    store_result_e result;
+
+    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert, "",
+                                  KEEP, trail, &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_fail_with(int t, apr_int64_t fence, const store_trail_t *trail)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_fail(calls.store, calls.service, calls_id(1000 + t), fence,
+                                STORE_BLAME_NOBODY, "why", KEEP, trail, &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+store_result_e calls_pend_with(int t, apr_int64_t fence, const store_pend_t *pend,
+                                const store_trail_t *trail)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_pend(calls.store, calls.service, calls_id(1000 + t), fence, pend, trail,
+                                &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+/* Takes up to max; how many, in *list. */
+int calls_take(int max, apr_interval_time_t lease, apr_array_header_t **list)
+{
+    ck_assert_int_eq(store_take(calls.store, calls.service, max, lease, list, calls.p),
+                     APR_SUCCESS);
+    return (*list)->nelts;
+}
+
+/* Settles news n. */
+store_result_e calls_settle(int n, apr_int64_t fence, store_settle_e how,
+                             apr_interval_time_t span)
+{
+    store_result_e result;
+
+    ck_assert_int_eq(store_settle(calls.store, calls.service, calls_id(5000 + n), fence, how, span,
+                                  &result, calls.p),
+                     APR_SUCCESS);
+    return result;
+}
+
+/* How many news there are; calls.free_in is the age of the oldest. */
+int calls_news_count(void)
+{
+    apr_time_t oldest;
+    int n;
+
+    ck_assert_int_eq(store_outbox(calls.store, calls.service, &n, &oldest, calls.p), APR_SUCCESS);
+    ck_assert_int_eq(n == 0, oldest == 0);
+    calls.age = apr_time_now() - oldest;
+    return n;
+}
+
+/* Checks the record of transaction t by find. */
+void calls_check_record(int t, const char *record, const char *state)
+{
+    ck_assert_int_eq(calls_find(t), STORE_OK);
+    ck_assert_str_eq(calls.tx.record, record);
+    ck_assert_str_eq(calls.tx.record_state, state);
+}
+
+/* The transactionIDs of the records in a state, with a space after each. */
+const char *calls_records(const char *state, int max)
+{
+    apr_array_header_t *list;
+    const char *all = "";
+    int i;
+
+    ck_assert_int_eq(store_records(calls.store, calls.service, state, max, &list, calls.p),
+                     APR_SUCCESS);
+    for (i = 0; i < list->nelts; i++) {
+        store_tx_t *tx = APR_ARRAY_IDX(list, i, store_tx_t *);
+
+        ck_assert_uint_eq(strlen(tx->tx_key), STORE_ID_LEN);
+        ck_assert_str_ne(tx->record, "");
+        ck_assert(!*state || strcmp(tx->record_state, state) == 0);
+        ck_assert(tx->created > 0 && tx->updated >= tx->created && *tx->state);
+        all = apr_pstrcat(calls.p, all, tx->transaction_id, " ", NULL);
+    }
+    return all;
+}

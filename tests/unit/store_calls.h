@@ -21,6 +21,7 @@ typedef struct store_calls_t {
     const char *service;
     store_tx_t tx; /* of claim, poll or find */
     apr_interval_time_t free_in;
+    apr_interval_time_t age; /* of the oldest news, by calls_news_count() */
     int outstanding;
 } store_calls_t;
 
@@ -69,5 +70,27 @@ store_result_e calls_decide(int t, int approve, apr_interval_time_t retention);
 store_result_e calls_decide_cookie(int t, int approve, const char *cookie,
                                    apr_interval_time_t retention);
 store_result_e calls_revoke(int n);
+
+/*
+ * A trail with count pieces of news, whose ids are 5000 + first and those after it, in calls_news;
+ * the changes of transaction t that leave it behind.
+ */
+extern store_news_t calls_news[STORE_NEWS_PER_TX];
+store_trail_t calls_trail(const char *record, int first, int count);
+store_result_e calls_commit_with(int t, apr_int64_t fence, const store_trail_t *trail);
+store_result_e calls_fail_with(int t, apr_int64_t fence, const store_trail_t *trail);
+store_result_e calls_pend_with(int t, apr_int64_t fence, const store_pend_t *pend,
+                               const store_trail_t *trail);
+
+/* Takes up to max news; how many, in *list.  Settles news 5000 + n.  How many news there are. */
+#define TAKEN(list, i) APR_ARRAY_IDX(list, i, store_news_t *)
+int calls_take(int max, apr_interval_time_t lease, apr_array_header_t **list);
+store_result_e calls_settle(int n, apr_int64_t fence, store_settle_e how, apr_interval_time_t span);
+int calls_news_count(void);
+
+/* Checks the record of transaction t.  The transactionIDs of the records in a state, with a space
+ * after each. */
+void calls_check_record(int t, const char *record, const char *state);
+const char *calls_records(const char *state, int max);
 
 #endif /* UNIT_STORE_CALLS_H */

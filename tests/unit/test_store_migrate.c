@@ -50,7 +50,7 @@ static const char schema_1[] =
     "CREATE TABLE health(id INTEGER PRIMARY KEY, seen INTEGER NOT NULL);"
     "PRAGMA user_version=1;";
 
-/* What the programs of schema 2 and 3 added. */
+/* What the programs of schema 2 to 4 added. */
 static const char *const later_schemas[] = {
     "ALTER TABLE tx ADD COLUMN request BLOB;"
     "ALTER TABLE tx ADD COLUMN decision TEXT NOT NULL DEFAULT '';"
@@ -68,7 +68,10 @@ static const char *const later_schemas[] = {
     "ALTER TABLE challenge ADD COLUMN capped INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX challenge_caller ON challenge(service, caller, expires)"
     " WHERE open=1 AND capped=1;"
-    "PRAGMA user_version=3;"};
+    "PRAGMA user_version=3;",
+    "ALTER TABLE tx ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX tx_owner ON tx(service, owner, keep) WHERE state='pending' AND owner<>'';"
+    "PRAGMA user_version=4;"};
 
 /* A challenge with a use held by transaction 1, which waits, and one used by 2, which is issued. */
 static const char records_1[] =
@@ -146,6 +149,30 @@ static const char *prepare(store_t *store)
     return store->provider->prepare(store, geteuid(), getegid(), calls.p);
 }
 
+/* Commits transaction t, which leaves a record and news. */
+static void check_trail(int t, apr_int64_t fence)
+{
+    store_news_t news = {0};
+    store_trail_t trail = {"{}", &news, 1, LIFE};
+    crypt_buf_t cert = calls_certificate(t);
+    apr_array_header_t *taken;
+    store_result_e result;
+
+    news.id = calls_id(1);
+    news.recipient = "webhook";
+    news.payload = cert;
+    ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1000 + t), fence, &cert, "",
+                                  KEEP, &trail, &result, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_OK);
+    ck_assert_int_eq(calls_find(t), STORE_OK);
+    ck_assert_str_eq(calls.tx.record, "{}");
+    ck_assert_str_eq(calls.tx.record_state, "processing");
+    ck_assert_int_eq(store_take(calls.store, calls.service, 5, LEASE, &taken, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(taken->nelts, 1);
+}
+
 START_TEST(sqlite_schema_1_goes_on)
 {
     store_pend_t pend = calls_make_pend(0, MS(100));
@@ -158,7 +185,7 @@ START_TEST(sqlite_schema_1_goes_on)
     calls.store = store_of(path);
     ck_assert_ptr_null(prepare(calls.store));
     ck_assert_ptr_null(prepare(calls.store));
-    ck_assert_int_eq(version_of(path), 4);
+    ck_assert_int_eq(version_of(path), 5);
     ck_assert_int_eq(store_child_init(calls.store, calls.p), APR_SUCCESS);
     ck_assert_int_eq(calls_claim(2, 2, 1, LEASE), STORE_ISSUED);
     ck_assert_uint_eq(calls.tx.certificate.len, 2);
@@ -196,7 +223,7 @@ START_TEST(sqlite_later_schemas_go_on)
     ck_assert_int_eq(version_of(path), _i + 2);
     calls.store = store_of(path);
     ck_assert_ptr_null(prepare(calls.store));
-    ck_assert_int_eq(version_of(path), 4);
+    ck_assert_int_eq(version_of(path), 5);
     ck_assert_int_eq(store_child_init(calls.store, calls.p), APR_SUCCESS);
     pend.owner = calls_id(9);
     pend.owner_max = 1;
@@ -206,6 +233,7 @@ START_TEST(sqlite_later_schemas_go_on)
     ck_assert_int_eq(calls_send_pend(3, 1, &pend), STORE_OK);
     ck_assert_int_eq(calls_claim(4, 0, 3, LEASE), STORE_CLAIMED);
     ck_assert_int_eq(calls_send_pend(4, 1, &pend), STORE_OWNERFULL);
+    check_trail(4, 1);
 }
 END_TEST
 
@@ -222,11 +250,11 @@ START_TEST(sqlite_migration_is_whole_or_not)
     ck_assert_int_eq(version_of(path), 1);
     ck_assert(run_sql(path, "DROP TABLE counter"));
     ck_assert_ptr_null(prepare(store_of(path)));
-    ck_assert_int_eq(version_of(path), 4);
-    ck_assert(run_sql(path, "PRAGMA user_version=5"));
+    ck_assert_int_eq(version_of(path), 5);
+    ck_assert(run_sql(path, "PRAGMA user_version=6"));
     error = prepare(store_of(path));
     ck_assert_ptr_nonnull(error);
-    ck_assert_ptr_nonnull(strstr(error, "schema version 5"));
+    ck_assert_ptr_nonnull(strstr(error, "schema version 6"));
 }
 END_TEST
 
@@ -273,6 +301,10 @@ START_TEST(redis_records_go_on)
     ck_assert_int_eq(calls_poll(3, 4, LEASE), STORE_CLAIMED);
     ck_assert_int_eq(calls_commit_serial(3, 2, "0a", KEEP), STORE_OK);
     ck_assert_int_eq(calls_find_certificate("0a"), STORE_OK);
+    ck_assert_int_eq(calls_find(5), STORE_OK);
+    ck_assert_str_eq(calls.tx.record, "");
+    ck_assert_str_eq(calls.tx.record_state, "");
+    check_trail(5, 2);
 }
 END_TEST
 
@@ -285,7 +317,7 @@ Suite *test_store_migrate_suite(void)
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, sqlite_schema_1_goes_on);
-    tcase_add_loop_test(tcase, sqlite_later_schemas_go_on, 0, 2);
+    tcase_add_loop_test(tcase, sqlite_later_schemas_go_on, 0, 3);
     tcase_add_test(tcase, sqlite_migration_is_whole_or_not);
     tcase_add_test(tcase, redis_records_go_on);
     suite_add_tcase(suite, tcase);

@@ -243,7 +243,9 @@ static apr_status_t ask(store_t *store, char slot, store_result_e *result)
     store_pend_t pend = {"", 0, 1, NULL, 1, "", 0};
     apr_pool_t *p = fixture_pool();
     apr_array_header_t *list;
+    apr_time_t oldest;
     store_tx_t tx;
+    int n;
 
     switch (slot) {
     case 'd':
@@ -252,12 +254,28 @@ static apr_status_t ask(store_t *store, char slot, store_result_e *result)
         return store_pend(store, "redis", hex, 1, &pend, NULL, result, p);
     case 's':
         return store_find_certificate(store, "redis", "01", result, &tx, p);
+    case 't':
+        return store_take(store, "redis", 10, 1, &list, p);
+    case 'w':
+        return store_settle(store, "redis", hex, 1, STORE_NEWS_DONE, 0, result, p);
+    case 'o':
+        return store_outbox(store, "redis", &n, &oldest, p);
+    case 'h':
+        return store_lease(store, "redis", "work", "host", 1, result, p);
+    case 'r':
+        return store_records(store, "redis", "", 10, &list, p);
     default:
         return store_list(store, "redis", 10, &list, p);
     }
 }
 
-/* What no server of ours answers to decide, pend, find_certificate (s) and list. */
+#define ID "$4\r\n00ff\r\n"
+/* News whose recipient, payload and numbers are given. */
+#define NEWS(recipient, payload, numbers) \
+    "t*2\r\n$2\r\nOK\r\n*8\r\n" ID recipient payload ID numbers
+
+/* What no server of ours answers to decide, pend, find_certificate (s), take, settle (w), outbox,
+ * lease (h), records and list. */
 static const char *const other_lies[] = {
     "d*1\r\n$7\r\nCLAIMED\r\n",
     "d*1\r\n$4\r\nFULL\r\n",
@@ -272,7 +290,27 @@ static const char *const other_lies[] = {
     "l*2\r\n:1\r\n:1\r\n",
     "l*4\r\n:1\r\n$1\r\na\r\n$1\r\n0\r\n:1\r\n",
     "l*4\r\n:1\r\n*0\r\n$1\r\n0\r\n*0\r\n",
-    "l*4\r\n:1\r\n$1\r\na\r\n$1\r\n0\r\n*2\r\n$5\r\nfence\r\n$1\r\nx\r\n"};
+    "l*4\r\n:1\r\n$1\r\na\r\n$1\r\n0\r\n*2\r\n$5\r\nfence\r\n$1\r\nx\r\n",
+    "t*0\r\n",
+    "t+OK\r\n",
+    "t*2\r\n$2\r\nOK\r\n:1\r\n",
+    "t*2\r\n$2\r\nOK\r\n*7\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n",
+    NEWS(":1\r\n", ID, ":1\r\n:1\r\n:1\r\n:0\r\n"),
+    NEWS(ID, ":1\r\n", ":1\r\n:1\r\n:1\r\n:0\r\n"),
+    NEWS(ID, "$-1\r\n", ":1\r\n:1\r\n:1\r\n:0\r\n"),
+    NEWS(ID, ID, ":0\r\n:1\r\n:1\r\n:0\r\n"),
+    NEWS(ID, ID, ":1\r\n:-1\r\n:1\r\n:0\r\n"),
+    NEWS(ID, ID, ":1\r\n:1\r\n$1\r\nx\r\n:0\r\n"),
+    NEWS(ID, ID, ":1\r\n:1\r\n:1\r\n*0\r\n"),
+    "w*1\r\n$4\r\nBUSY\r\n",
+    "w*1\r\n:1\r\n",
+    "o*2\r\n$2\r\nOK\r\n:1\r\n",
+    "o*3\r\n$2\r\nOK\r\n:-1\r\n:1\r\n",
+    "o*3\r\n$2\r\nOK\r\n:1\r\n*0\r\n",
+    "h*1\r\n$7\r\nCLAIMED\r\n",
+    "h$2\r\nOK\r\n",
+    "r*2\r\n:1\r\n:1\r\n",
+    "r*4\r\n:1\r\n*0\r\n$1\r\n0\r\n*0\r\n"};
 #define OTHER_LIES (int)(sizeof(other_lies) / sizeof(other_lies[0]))
 
 START_TEST(lying_to_other_slots)
@@ -284,7 +322,7 @@ START_TEST(lying_to_other_slots)
     start_liar(lie + 1, strlen(lie + 1), 0);
     store = open_port(liar.port);
     ck_assert_int_eq(ask(store, lie[0], &result), APR_EGENERAL);
-    ck_assert(result == STORE_NOTFOUND || result == STORE_FENCED);
+    ck_assert(result == STORE_NOTFOUND || result == STORE_FENCED || result == STORE_BUSY);
     ck_assert_str_ne(store_error(fixture_pool()), "");
 }
 END_TEST
@@ -293,10 +331,14 @@ START_TEST(endless_list)
 {
     static const char answer[] = "*1\r\n:40\r\n";
     store_result_e result;
+    store_t *store;
 
     start_liar(answer, sizeof(answer) - 1, 0);
-    ck_assert_int_eq(ask(open_port(liar.port), 'l', &result), APR_SUCCESS);
+    store = open_port(liar.port);
+    ck_assert_int_eq(ask(store, 'l', &result), APR_SUCCESS);
     ck_assert_int_eq(*liar.commands, 2500);
+    ck_assert_int_eq(ask(store, 'r', &result), APR_SUCCESS);
+    ck_assert_int_eq(*liar.commands, 5000);
 }
 END_TEST
 
