@@ -146,10 +146,40 @@ static const char *set_chain(ca_t *ca, apr_pool_t *p)
     return NULL;
 }
 
+const settings_key_t *ca_keys(const ca_provider_t *provider, apr_pool_t *p)
+{
+    static const settings_key_t limit = {"concurrency", "NUMBER", 0}, end = {NULL, NULL, 0};
+    apr_array_header_t *keys = apr_array_make(p, 8, sizeof(settings_key_t));
+    const settings_key_t *key;
+
+    for (key = provider->keys; key != NULL && key->name != NULL; key++) {
+        APR_ARRAY_PUSH(keys, settings_key_t) = *key;
+    }
+    if (provider->concurrency > 0) {
+        APR_ARRAY_PUSH(keys, settings_key_t) = limit;
+    }
+    APR_ARRAY_PUSH(keys, settings_key_t) = end;
+    return (const settings_key_t *)keys->elts;
+}
+
+/* Reads the options; error text in p, NULL on success. */
+static const char *read_settings(ca_t *ca, settings_t **settings, int argc,
+                                 const char *const *argv, apr_pool_t *p)
+{
+    apr_int64_t max = 0;
+    const char *err = settings_parse(settings, ca_keys(ca->provider, p), argc, argv, p);
+
+    if (err == NULL && ca->provider->concurrency > 0) {
+        err = settings_get_number(*settings, "concurrency", ca->provider->concurrency, 1, 10000,
+                                  &max, p);
+    }
+    ca->gate.max = (int)max;
+    return err;
+}
+
 const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const char *const *argv,
                     const ca_config_t *cfg, apr_pool_t *p)
 {
-    static const settings_key_t no_keys[] = {{NULL, NULL, 0}};
     ca_t *ca = apr_pcalloc(p, sizeof(*ca));
     settings_t *settings;
     const char *err;
@@ -160,8 +190,7 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
     if (provider->create == NULL || provider->submit == NULL) {
         return apr_psprintf(p, "backend %s cannot sign", provider->name);
     }
-    err = settings_parse(&settings, provider->keys != NULL ? provider->keys : no_keys, argc, argv,
-                         p);
+    err = read_settings(ca, &settings, argc, argv, p);
     if (err == NULL) {
         err = provider->create(&ca->instance, settings, cfg, p);
     }
@@ -181,6 +210,9 @@ apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
 {
     apr_status_t rv = apr_thread_mutex_create(&ca->crl.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
 
+    if (rv == APR_SUCCESS) {
+        rv = apr_thread_mutex_create(&ca->gate.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+    }
     if (rv == APR_SUCCESS && ca->provider->child_init != NULL) {
         rv = ca->provider->child_init(ca->instance, pchild);
     }
@@ -512,7 +544,7 @@ static void finish(ca_t *ca, const ca_request_t *request, apr_status_t rv, ca_an
     }
     memset(answer, 0, sizeof(*answer));
     answer->result = CA_RETRY;
-    answer->unknown = 1;
+    answer->unknown = answer->down = 1;
     apr_strerror(rv, text, sizeof(text));
     outcome_unavailable(&answer->outcome, "ca-error", 0, p, "CA backend %s: %s",
                         ca->provider->name, text);
@@ -521,24 +553,60 @@ static void finish(ca_t *ca, const ca_request_t *request, apr_status_t rv, ca_an
            text);
 }
 
+/* Lets the request through to the CA; 0 with an answer if it has to come again. */
+static int enter(ca_t *ca, int *probe, ca_answer_t *answer, apr_pool_t *p)
+{
+    apr_interval_time_t wait = 0;
+    apr_status_t rv = ca_gate_enter(&ca->gate, apr_time_now(), probe, &wait);
+
+    if (rv == APR_SUCCESS) {
+        return 1;
+    }
+    answer->retry_after = wait;
+    if (rv == APR_EAGAIN) {
+        outcome_unavailable(&answer->outcome, "ca-busy", wait, p,
+                            "%d calls of CA backend %s are under way in this process",
+                            ca->gate.max, ca->provider->name);
+    }
+    else {
+        outcome_unavailable(&answer->outcome, "ca-down", wait, p,
+                            "CA backend %s failed several times in a row, it is left alone for a "
+                            "moment", ca->provider->name);
+    }
+    return 0;
+}
+
+/* Asks the CA, cookie NULL: to sign, else what became of it. */
+static void ask(ca_t *ca, const ca_request_t *request, const char *cookie, ca_answer_t *answer,
+                const log_sink_t *log, apr_pool_t *p)
+{
+    apr_status_t rv;
+    int probe = 0;
+
+    if (!enter(ca, &probe, answer, p)) {
+        return;
+    }
+    rv = cookie == NULL ? ca->provider->submit(ca->instance, request, answer, log, p)
+                        : ca->provider->poll(ca->instance, request, cookie, answer, log, p);
+    ca_gate_leave(&ca->gate, apr_time_now(), probe,
+                  rv != APR_SUCCESS || (answer->result == CA_RETRY && answer->down));
+    finish(ca, request, rv, answer, log, p);
+}
+
 void ca_submit(ca_t *ca, const grant_t *grant, const csr_t *csr, apr_time_t deadline,
                ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
 {
     ca_request_t request;
-    apr_status_t rv;
 
-    if (!prepare(ca, &request, grant, csr, deadline, answer, log, p)) {
-        return;
+    if (prepare(ca, &request, grant, csr, deadline, answer, log, p)) {
+        ask(ca, &request, NULL, answer, log, p);
     }
-    rv = ca->provider->submit(ca->instance, &request, answer, log, p);
-    finish(ca, &request, rv, answer, log, p);
 }
 
 void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cookie,
              apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
 {
     ca_request_t request;
-    apr_status_t rv;
 
     if (!prepare(ca, &request, grant, csr, deadline, answer, log, p)) {
         return;
@@ -549,6 +617,5 @@ void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cooki
                             cookie != NULL ? cookie : "");
         return;
     }
-    rv = ca->provider->poll(ca->instance, &request, cookie, answer, log, p);
-    finish(ca, &request, rv, answer, log, p);
+    ask(ca, &request, cookie, answer, log, p);
 }

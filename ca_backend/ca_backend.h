@@ -37,6 +37,9 @@ typedef struct ca_answer_t {
     const char *cookie;             /* at most 255 printable characters; any host polls with it */
     apr_interval_time_t retry_after;
     int unknown;                    /* with RETRY: the CA may have signed all the same */
+    int down;                       /* with RETRY: the CA could not be asked at all; after some of
+                                     * them in a row it is left alone for a while.  Never set it
+                                     * for what a single request can cause */
     outcome_t outcome;
 } ca_answer_t;
 
@@ -72,6 +75,9 @@ struct ca_provider_t {
     const char *name;
     const settings_key_t *keys;     /* of ScepCABackend NAME key=value */
     int capabilities;               /* CA_CAP_* */
+    int concurrency;                /* calls at once per child, and the default of the option
+                                     * "concurrency", which every such backend has; 0: it waits for
+                                     * nobody and needs no limit */
 
     /* While the configuration is read or checked: may read certificate files, no network.  Error
      * text in p, NULL on success.  Private keys are read and matched here too, as root. */
@@ -79,7 +85,8 @@ struct ca_provider_t {
                           apr_pool_t *p);
     apr_status_t (*child_init)(void *instance, apr_pool_t *pchild);
 
-    /* APR_SUCCESS when answer is filled; any other status counts as CA_RETRY with unknown set. */
+    /* APR_SUCCESS when answer is filled; any other status counts as CA_RETRY with unknown and
+     * down set. */
     apr_status_t (*submit)(void *instance, const ca_request_t *request, ca_answer_t *answer,
                            const log_sink_t *log, apr_pool_t *p);
     apr_status_t (*poll)(void *instance, const ca_request_t *request, const char *cookie,
@@ -101,6 +108,9 @@ struct ca_provider_t {
 /* Known backends, ended by NULL: one new file and one line in ca_backend.c each. */
 extern const ca_provider_t *const ca_builtin[];
 extern const ca_provider_t ca_local_provider;
+
+/* The options of a backend: its own and those that all such backends have; ended by a NULL name. */
+const settings_key_t *ca_keys(const ca_provider_t *provider, apr_pool_t *p);
 
 /*
  * Parses the options and makes the instance.  Error text in p, NULL on success.  A crl_file that
@@ -163,7 +173,9 @@ const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p);
  * Submits a granted request; always fills *answer.  Refuses (REJECTED) a CSR that is not the
  * granted one, breaks the template, or asks a CA without CA_CAP_SID for a security identifier.  A
  * grant that adds what the backend cannot honor is RETRY with reason "ca-attributes" and an error
- * line: nobody gets a certificate without it.  An ISSUED answer passed every check and has leaf
+ * line: nobody gets a certificate without it.  RETRY with reason "ca-busy" (as many calls as
+ * "concurrency" allows are under way) and "ca-down" (it failed several times in a row) are said
+ * without asking the CA.  An ISSUED answer passed every check and has leaf
  * set; one that failed a check becomes RETRY with unknown set, reason "ca-answer" and an error
  * line, since the CA is broken, not the device.
  */

@@ -4,6 +4,7 @@
 #define CA_STATE_H
 
 #include "ca_backend.h"
+#include "ca_gate.h"
 #include <apr_file_info.h>
 #include <apr_thread_mutex.h>
 
@@ -33,6 +34,7 @@ struct ca_t {
     STACK_OF(X509) *chain;      /* known at configuration time; NULL: the backend is asked */
     X509_STORE *store;          /* of chain */
     ca_crl_t crl;
+    ca_gate_t gate;
 };
 
 /* A store that trusts every certificate of chain, owned by p; NULL if there is no memory. */

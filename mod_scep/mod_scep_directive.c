@@ -333,7 +333,7 @@ static const char *provider_words(cmd_parms *cmd, const char *group, int argc, c
     return NULL;
 }
 
-static const settings_key_t *ca_keys(const void *provider)
+static const settings_key_t *ca_own_keys(const void *provider)
 {
     return ((const ca_provider_t *)provider)->keys;
 }
@@ -363,7 +363,7 @@ const char *scep_set_ca(cmd_parms *cmd, void *dummy, int argc, char *const argv[
 
     (void)dummy;
     if (!err) {
-        err = provider_words(cmd, SCEP_CA_GROUP, argc, argv, ca_keys, words);
+        err = provider_words(cmd, SCEP_CA_GROUP, argc, argv, ca_own_keys, words);
     }
     if (err) {
         return err;
@@ -373,7 +373,7 @@ const char *scep_set_ca(cmd_parms *cmd, void *dummy, int argc, char *const argv[
         return scep_complain(cmd, "this backend cannot sign");
     }
     props->ca = words;
-    return try_options(cmd, provider->keys, words);
+    return try_options(cmd, ca_keys(provider, cmd->temp_pool), words);
 }
 
 const char *scep_add_policy(cmd_parms *cmd, void *dummy, int argc, char *const argv[])

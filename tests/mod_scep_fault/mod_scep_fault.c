@@ -8,6 +8,8 @@
  * It signs through the backend "local", which is looked up when the instance is made, so that the
  * order of LoadModule lines does not matter.  While switch=FILE exists its first line, e.g.
  * "mode=pending delay=2s" or just "pending", overrides the options, request by request.
+ *
+ * "fault-remote" is the same as a CA of somebody else's: with bulkhead and circuit breaker.
  */
 #include "../../ca_backend/ca_backend.h"
 
@@ -292,9 +294,24 @@ static const ca_provider_t fault_provider = {
     .get0_identity = fault_get0_identity,
 };
 
-/* Registers the backend. */
+static const ca_provider_t remote_provider = {
+    .name = "fault-remote",
+    .keys = fault_keys,
+    .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
+    .concurrency = 8,
+    .create = fault_create,
+    .submit = fault_submit,
+    .poll = fault_poll,
+    .chain = fault_chain,
+    .health = fault_health,
+    .get0_identity = fault_get0_identity,
+};
+
+/* Registers the backends. */
 static void register_hooks(apr_pool_t *p)
 {
+    ap_register_provider(p, FAULT_CA_GROUP, "fault-remote", FAULT_PROVIDER_VERSION,
+                         &remote_provider);
     ap_register_provider(p, FAULT_CA_GROUP, "fault", FAULT_PROVIDER_VERSION, &fault_provider);
 }
 
