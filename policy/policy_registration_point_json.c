@@ -54,7 +54,7 @@ const char *registration_question(const policy_request_t *request, apr_pool_t *p
     json_object_set_new(object, "clientAddress",
                         policy_json_string(request->client_address ? request->client_address : "",
                                            p));
-    if (request->user_agent)
+    if (request->user_agent && *request->user_agent)
         json_object_set_new(object, "userAgent", policy_json_string(request->user_agent, p));
     return policy_json_text(object, p);
 }
