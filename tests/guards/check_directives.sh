@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # A directive's default is the same wherever it is told: the preset in the code, the help text of
 # httpd -L, conf-examples/reference.conf and README's table.  (That each directive is in all of them
-# is check_conf_reference.sh's.)
+# is check_conf_reference.sh's.)  And reference.conf has each key=value that a policy, a CA backend
+# or a template takes.
 set -u
 
 srcdir=${srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
@@ -63,7 +64,18 @@ while ($config =~ /AP_INIT_\w+\(\s*"(Scep\w+)",\s*\w+,\s*(.*?),
         complain("$name: no preset of $member is found in mod_scep_config.h");
     }
 }
+my ($shown, $keys) = (slurp("conf-examples/reference.conf"), 0);
+for my $file (glob("policy/*.c"), glob("ca_backend/*.c")) {
+    my $source = slurp($file);
+    while ($source =~ /settings_key_t \w+\[\] = \{(.*?)\};/gs) {
+        for my $key ($1 =~ /\{"(\w+)",/g) {
+            $keys++;
+            $shown =~ /\b$key=/ or complain("$key= of $file is not in reference.conf");
+        }
+    }
+}
+complain("only $keys keys") if $keys < 20;
 complain("only $checked directives with a default") if $checked < 20;
-print "check_directives: $checked defaults\n";
+print "check_directives: $checked defaults, $keys keys\n";
 exit $bad;
 '
