@@ -219,7 +219,7 @@ static apr_status_t registration_verify(void *instance, const policy_tx_t *tx,
 /* Whether the point may hold the transaction, so that it has to be told. */
 static int may_hold(const policy_tx_t *tx)
 {
-    if (!tx->request)
+    if (!tx->request || (tx->told && tx->told->result == POLICY_CALL_NO))
         return 0;
     return !tx->asked || tx->csr_der.len > 0 || tx->asked->result == POLICY_CALL_YES ||
            tx->asked->result == POLICY_CALL_FAILED;
@@ -280,7 +280,8 @@ static int tell_now(const registration_policy_t *self, const policy_tx_t *tx, co
     http_answer_t answer;
     apr_status_t posted, rv;
 
-    if (tx->asked && tx->asked->result == POLICY_CALL_FAILED)
+    if ((tx->asked && tx->asked->result == POLICY_CALL_FAILED) ||
+        (tx->told && tx->told->result == POLICY_CALL_FAILED))
         return 0;
     posted = post(self, NOTIFY, body, tx->request->deadline, &answer, call, log, p);
     rv = taken(posted, &answer);

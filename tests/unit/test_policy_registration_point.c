@@ -431,6 +431,26 @@ START_TEST(who_is_told)
 }
 END_TEST
 
+/* A certificate that did not leave: who takes no note of it is told of the end, once. */
+START_TEST(end_of_an_untold_certificate)
+{
+    start("/answer", NULL);
+    ck_assert_int_eq(ask(), APR_SUCCESS);
+    http_fixture_answer(server, "500 Broken", "", "");
+    ck_assert_int_eq(policy_fixture_finish(POLICY_EVENT_ISSUED), APR_EGENERAL);
+    told.result = POLICY_CALL_FAILED;
+    *server->requests = 0;
+    ck_assert_ptr_nonnull(notify(POLICY_EVENT_TRANSIENT, NULL)); /* for the outbox */
+    told.result = POLICY_CALL_NO;
+    ck_assert_ptr_null(notify(POLICY_EVENT_REFUSED, NULL));
+    ck_assert_int_eq(*server->requests, 0);
+    http_fixture_answer(server, "409 Conflict", "", "");
+    told.result = POLICY_CALL_YES; /* another provider forbade it later */
+    ck_assert_ptr_null(notify(POLICY_EVENT_REFUSED, NULL));
+    ck_assert_int_eq(*server->requests, 1);
+}
+END_TEST
+
 static const struct {
     const char *status;
     apr_status_t rv;
@@ -495,6 +515,7 @@ Suite *test_policy_registration_point_suite(void)
     tcase_add_loop_test(tc, certificate_needs_a_note, 0, COUNT(issued_cases));
     tcase_add_loop_test(tc, other_news, 0, COUNT(news_cases));
     tcase_add_test(tc, who_is_told);
+    tcase_add_test(tc, end_of_an_untold_certificate);
     tcase_add_loop_test(tc, delivery, 0, COUNT(deliver_cases));
     tcase_add_test(tc, second_point);
     suite_add_tcase(suite, tc);
