@@ -183,3 +183,29 @@ def test_commands_of_the_document(server, keys):
     assert answers[0].split("\t")[2] == line["transactionID"]
     assert "SCEP0400" in answers[1] and '"result":"success"' in answers[1] and "Exiting Notify" in answers[1]
     assert "SCEP0430" in answers[2] and "caller=\"mdm\"" in answers[2]
+
+
+def run_commands(server, text):
+    """What commands of a document print, with this server's address and password in them."""
+    text = re.sub(r"https://scep\.example", server.origin, text)
+    text = re.sub(r"-u (mdm|anna)\b", "-u %s:%s" % (conf.ADMIN, conf.PASSWORD), text)
+    return subprocess.run(["bash", "-ec", text], check=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE).stdout.decode()
+
+
+def test_commands_of_other_documents(factory, keys):
+    """Bound challenges of docs/policy.md, and decisions by a program of docs/administration.md."""
+    service = conf.Service(pki.make()).add(
+        "ScepLocalTemplate Device", "ScepTemplate general Device", "ScepApproval manual")
+    server = factory.httpd([service], locations=[approval.LOCATION.replace("/status", "/scep-status")]).start()
+    policy = (troubleshooting.PATH.parent / "policy.md").read_text("utf-8")
+    made = run_commands(server, re.search("```sh\n(.*?)```", policy, re.S).group(1))
+    first, second = re.fullmatch(r"([0-9A-F]{16})(\{.*\})\s*", made, re.S).groups()
+    client = server.client()
+    assert client.enroll(keys[0], json.loads(second)["challenge"], subject="CN=other").status == scep.FAILURE
+    spec = client.spec(key=keys[0], challenge=first, subject="O=Example,CN=laptop-17")
+    assert client.transact(spec).status == scep.PENDING
+    page = (troubleshooting.PATH.parent / "administration.md").read_text("utf-8")
+    block = re.search(r"\n    url=https://scep\.example/scep-status\n(?:    .*\n)+", page).group()
+    assert '"result": "approved"' in run_commands(server, block)
+    assert client.transact(spec).status == scep.SUCCESS
