@@ -2,7 +2,6 @@
 /* What policy may add to a certificate, in JSON; see policy_attributes.h. */
 #include "policy_attributes.h"
 #include "../common/http_client.h"
-#include "policy_bound.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
@@ -17,6 +16,7 @@
 #define SID_PREFIX "S-1-5-21-"
 #define SID_NUMBERS 4 /* of the domain, and the account's */
 #define SID_MAX (sizeof(SID_PREFIX) + SID_NUMBERS * 11)
+#define OID_SID_EXTENSION "1.3.6.1.4.1.311.25.2"
 #define NAME_SHOWN 40
 #define PACK_MARK 0x01 /* no CSR begins so: it is a SEQUENCE, 0x30 */
 #define PACK_HEAD 5    /* the mark, and the JSON's length in four bytes */
@@ -101,6 +101,78 @@ static int is_clean(const ASN1_STRING *value)
     for (i = 0; i < len && data[i] >= 0x20 && data[i] != 0x7f; i++)
         continue;
     return len > 0 && i == len;
+}
+
+const char *policy_attributes_setting_sid(int *adds_sid, const settings_t *settings, apr_pool_t *p)
+{
+    unsigned allowed = 0;
+    const char *error = policy_attributes_setting(&allowed, settings, p);
+
+    if (!error && (allowed & ~POLICY_ADDS_SID))
+        error = "attributes: a challenge adds sid alone";
+    *adds_sid = allowed != 0;
+    return error;
+}
+
+/*
+ * The text of the security identifier extension: SEQUENCE { [0] { OID 1.3.6.1.4.1.311.25.2.1,
+ * [0] { OCTET STRING } } }, each length in one byte.  NULL: it is not written so.
+ */
+static const char *extension_sid(const ASN1_OCTET_STRING *value, apr_pool_t *p)
+{
+    static const unsigned char head[] = {0x30, 0, 0xa0, 0,    0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04,
+                                         0x01, 0x82, 0x37, 0x19, 0x02, 0x01, 0xa0, 0,  0x04, 0};
+    const unsigned char *data = ASN1_STRING_get0_data(value);
+    int i, len = ASN1_STRING_length(value), rest = len - (int)sizeof(head);
+    const char *text;
+
+    if (rest < 1 || len > 0x7f)
+        return NULL;
+    for (i = 0; i < (int)sizeof(head); i++) {
+        /* a length counts what follows it */
+        if (data[i] != (head[i] ? head[i] : (unsigned char)(len - i - 1)))
+            return NULL;
+    }
+    text = apr_pstrmemdup(p, (const char *)data + sizeof(head), (apr_size_t)rest);
+    return (int)strlen(text) == rest && is_sid(text) ? text : NULL;
+}
+
+/* The security identifier of a certificate; NULL: none, or not exactly one. */
+static const char *certificate_sid(const X509 *cert, apr_pool_t *p)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj(OID_SID_EXTENSION, 1);
+    int at = oid ? X509_get_ext_by_OBJ(cert, oid, -1) : -1;
+    const char *sid = NULL;
+
+    if (at >= 0 && X509_get_ext_by_OBJ(cert, oid, at) < 0)
+        sid = extension_sid(X509_EXTENSION_get_data(X509_get_ext(cert, at)), p);
+    ASN1_OBJECT_free(oid);
+    return sid;
+}
+
+/* The only security identifier that a challenge is bound to; NULL: none, or several. */
+static const char *bound_sid(const policy_bound_t *bound, apr_pool_t *p)
+{
+    const char *sid = NULL;
+    int i, count = 0;
+
+    for (i = 0; bound->san && i < bound->san->nelts; i++) {
+        const policy_bound_san_t *san = &APR_ARRAY_IDX(bound->san, i, policy_bound_san_t);
+
+        if (san->kind == POLICY_BOUND_SID) {
+            sid = apr_pstrmemdup(p, (const char *)san->data, san->len);
+            count++;
+        }
+    }
+    return count == 1 && is_sid(sid) ? sid : NULL;
+}
+
+void policy_attributes_sid(policy_attributes_t *attributes, const policy_bound_t *bound,
+                           const X509 *signer, apr_pool_t *p)
+{
+    attributes->sid = bound ? bound_sid(bound, p) : NULL;
+    if (!attributes->sid && signer)
+        attributes->sid = certificate_sid(signer, p);
 }
 
 /*

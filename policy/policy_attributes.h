@@ -10,6 +10,7 @@
 #define POLICY_ATTRIBUTES_H
 
 #include "policy.h"
+#include "policy_bound.h"
 
 struct json_t;
 
@@ -26,6 +27,18 @@ struct json_t;
  * on success. */
 const char *policy_attributes_setting(unsigned *allowed, const settings_t *settings,
                                       apr_pool_t *p);
+
+/* The same for a provider whose challenges can add a security identifier and nothing else. */
+const char *policy_attributes_setting_sid(int *adds_sid, const settings_t *settings,
+                                          apr_pool_t *p);
+
+/*
+ * The security identifier that nobody has to be asked for: the only one that the challenge is bound
+ * to (bound NULL: to nothing), else that of the certificate in use (signer NULL: an initial
+ * request).  One that is not spelled as below is none.
+ */
+void policy_attributes_sid(policy_attributes_t *attributes, const policy_bound_t *bound,
+                           const X509 *signer, apr_pool_t *p);
 
 /*
  * Reads a JSON object with any of the strings

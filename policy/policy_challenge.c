@@ -7,6 +7,7 @@
  * decided here is which challenge a request shows, and whether it was made for this request
  * (policy_bound.h) and template.
  */
+#include "policy_attributes.h"
 #include "policy_bound.h"
 #include "policy_provider.h"
 #include <apr_strings.h>
@@ -23,7 +24,10 @@
 typedef struct challenge_policy_t {
     const policy_config_t *cfg;
     policy_secret_t secret;
+    int adds_sid; /* the security identifier that a challenge is bound to */
 } challenge_policy_t;
+
+static const settings_key_t challenge_keys[] = {{"attributes", "sid", 0}, {NULL, NULL, 0}};
 
 void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, const char *detail)
 {
@@ -50,10 +54,9 @@ static const char *challenge_create(void **pinstance, const settings_t *settings
 {
     challenge_policy_t *self = apr_pcalloc(p, sizeof(*self));
 
-    (void)settings;
     self->cfg = cfg;
     *pinstance = self;
-    return NULL;
+    return policy_attributes_setting_sid(&self->adds_sid, settings, p);
 }
 
 /* The secret is found here, since directives may still follow when an instance is created. */
@@ -264,11 +267,13 @@ static apr_status_t challenge_reserve(void *instance, const policy_request_t *re
 
 /* Holds the request against what the challenge was made for; a record that cannot be read is no
  * yes. */
-static apr_status_t check_bound(const policy_tx_t *tx, outcome_t *out, apr_pool_t *p)
+static apr_status_t check_bound(const challenge_policy_t *self, const policy_tx_t *tx,
+                                policy_attributes_t *attributes, outcome_t *out, apr_pool_t *p)
 {
     const store_challenge_t *ch = &tx->store_tx.challenge;
     policy_bound_t *bound;
     const char *error;
+    apr_status_t rv;
 
     if (!*ch->bound)
         return APR_SUCCESS;
@@ -278,7 +283,10 @@ static apr_status_t check_bound(const policy_tx_t *tx, outcome_t *out, apr_pool_
                             "what the challenge is bound to cannot be read: %s", error);
         return APR_EGENERAL;
     }
-    return policy_bound_check(bound, tx->request->csr, tx->request->template_name, out, p);
+    rv = policy_bound_check(bound, tx->request->csr, tx->request->template_name, out, p);
+    if (rv == APR_SUCCESS && self->adds_sid)
+        policy_attributes_sid(attributes, bound, tx->request->signer, p);
+    return rv;
 }
 
 static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
@@ -291,8 +299,9 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
     const char *id;
     int i, ours = 0;
 
-    (void)attributes;
     (void)log;
+    if (tx->request->signer && self->adds_sid)
+        policy_attributes_sid(attributes, NULL, tx->request->signer, p);
     if (tx->request->signer && !*held->challenge_id)
         return APR_SUCCESS;
     for (i = 0; tx->request->challenge && i < 2; i++) {
@@ -306,7 +315,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
                                 "the transaction holds another challenge");
         return APR_EACCES;
     }
-    rv = check_bound(tx, out, p);
+    rv = check_bound(self, tx, attributes, out, p);
     if (rv != APR_SUCCESS)
         return rv;
     if (*held->challenge.template_name &&
@@ -321,6 +330,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
 }
 
 const policy_provider_t policy_challenge = {.name = "challenge",
+                                            .keys = challenge_keys,
                                             .needs_secret = 1,
                                             .needs_challenge = 1,
                                             .create = challenge_create,

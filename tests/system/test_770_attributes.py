@@ -359,6 +359,67 @@ def test_a_ca_that_takes_its_time(factory, hooks, keys):
     assert (line["sid"], line["user"], line["grantedSubject"]) == (SID, "u17", "CN=later")
 
 
+def test_renewals(server, hooks, keys):
+    """The webhook is asked again; what it does not add then is not in the new certificate."""
+    hooks[0].answer = yes(dict(EVERYTHING, subject="CN=granted"))
+    old = pki.der_of(ask(server, keys[0], subject="CN=asked")[1].leaf)
+    client = server.client(keep_alive=False)
+    renewed = client.renew(keys[1], old, keys[0])
+    assert renewed.status == scep.SUCCESS and sid_of(renewed.leaf) == sid_value(SID)
+    assert renewed.leaf.subject.rfc4514_string() == "CN=granted" and hooks[0].of("verify")[-1]["renewal"] is True
+    hooks[0].allow()
+    plain = client.renew(keys[2], old, keys[0])
+    assert plain.status == scep.SUCCESS and sid_of(plain.leaf) is None
+    # the names in use count, not those that were asked for at first
+    reply = client.renew(keys[2], old, keys[0], subject="CN=asked")
+    assert (reply.status, reply.fail_info) == (scep.FAILURE, scep.BAD_REQUEST)
+
+
+@pytest.fixture(scope="module")
+def bound(module_factory):
+    """Challenges that add the identifier that they are bound to, and such that do not."""
+    return module_factory.httpd([service("adding", "ScepPolicy challenge attributes=sid"),
+                                 service("plain")], server=settings()).start()
+
+
+def mint(server, which, body):
+    response = server.connection(keep_alive=False).request(
+        "POST", server.admin_path(which), [("Content-Type", "application/json"),
+                                           ("Authorization", conf.authorization())], json.dumps(body).encode())
+    assert response.status == 200, response.body
+    return json.loads(response.body)["challenge"]
+
+
+def enroll(server, which, key, body, *extensions):
+    client = server.client(which, keep_alive=False)
+    return client.enroll(key, mint(server, which, body), subject="CN=bound", extensions=extensions)
+
+
+@pytest.mark.parametrize("extension", [sid_extension(SID), uri_extension(SID_URI + SID)], ids=["OID", "URI"])
+def test_bound_identifier(bound, keys, extension):
+    """Policy vouches for it, so it may stand there; and a renewal keeps it."""
+    reply = enroll(bound, 0, keys[0], {"san": {"sid": SID}}, extension)
+    assert reply.status == scep.SUCCESS and sid_of(reply.leaf) == sid_value(SID)
+    client = bound.client(keep_alive=False)
+    renewed = client.renew(keys[1], pki.der_of(reply.leaf), keys[0])
+    assert renewed.status == scep.SUCCESS and sid_of(renewed.leaf) == sid_value(SID)
+    assert scep._san_of(pki.der_of(renewed.leaf)) == scep._san_of(pki.der_of(reply.leaf))
+    other = enroll(bound, 0, keys[2], {"san": {"sid": OTHER_SID}}, extension)
+    assert (other.status, other.fail_info) == (scep.FAILURE, scep.BAD_REQUEST)
+
+
+def test_identifier_of_an_unbound_challenge(bound, keys):
+    reply = enroll(bound, 0, keys[0], {"minKey": 2048}, sid_extension(SID))
+    assert reply.status == scep.SUCCESS and sid_of(reply.leaf) is None
+    assert enroll(bound, 0, keys[0], {"minKey": 2048}, uri_extension(SID_URI + SID)).status == scep.FAILURE
+
+
+def test_bound_identifier_without_the_setting(bound, keys):
+    reply = enroll(bound, 1, keys[0], {"san": {"sid": SID}}, sid_extension(SID))
+    assert reply.status == scep.SUCCESS and sid_of(reply.leaf) is None
+    assert enroll(bound, 1, keys[0], {"san": {"sid": SID}}, uri_extension(SID_URI + SID)).status == scep.FAILURE
+
+
 WRONG = {"unknown": "attributes=san", "empty": "attributes=", "twice": "attributes=sid,sid",
          "logs need no word": "attributes=device"}
 
@@ -369,3 +430,10 @@ def test_configuration(factory, hooks, word):
     status, text = server.configtest()
     server.expect("ScepPolicy")
     assert status != 0 and "template, subject and sid" in text
+
+
+def test_configuration_of_challenges(factory):
+    server = factory.httpd([service("adding", "ScepPolicy challenge attributes=subject")])
+    status, text = server.configtest()
+    server.expect("ScepPolicy")
+    assert status != 0 and "a challenge adds sid alone" in text

@@ -307,6 +307,87 @@ START_TEST(setting)
 }
 END_TEST
 
+/* What nobody has to be asked for. */
+static const struct {
+    const char *bound, *extension; /* of the challenge, with ' for "; of the certificate in use */
+    const char *sid;               /* NULL: none */
+} sid_cases[] = {
+    {NULL, NULL, NULL},
+    {"{'san':{'dns':'a'}}", NULL, NULL},
+    {"{'san':{'sid':'S-1-5-21-1-2-3-4'}}", NULL, "S-1-5-21-1-2-3-4"},
+    {"{'san':{'dns':'a','sid':'S-1-5-21-1-2-3-4'}}", NULL, "S-1-5-21-1-2-3-4"},
+    {"{'san':{'sid':['S-1-5-21-1-2-3-4','S-1-5-21-1-2-3-5']}}", NULL, NULL},
+    {"{'san':{'sid':'S-1-5-32-544'}}", NULL, NULL},
+    {"{'san':{'sid':'S-1-5-21-1-2-3-04'}}", NULL, NULL},
+    {NULL, "DER:3022a020060a2b060104018237190201a0120410532d312d352d32312d312d322d332d34",
+     "S-1-5-21-1-2-3-4"},
+    {"{'san':{'dns':'a'}}",
+     "DER:3022a020060a2b060104018237190201a0120410532d312d352d32312d312d322d332d34",
+     "S-1-5-21-1-2-3-4"},
+    {"{'san':{'sid':'S-1-5-21-1-2-3-9'}}",
+     "DER:3022a020060a2b060104018237190201a0120410532d312d352d32312d312d322d332d34",
+     "S-1-5-21-1-2-3-9"},
+    /* no identifier, another type, a wrong length, bytes behind it, another order, none at all */
+    {NULL, "DER:3022a020060a2b060104018237190201a0120410532d312d352d33322d312d322d332d34", NULL},
+    {NULL, "DER:3022a020060a2b060104018237190201a0120c10532d312d352d32312d312d322d332d34", NULL},
+    {NULL, "DER:3022a020060a2b060104018237190201a012040f532d312d352d32312d312d322d332d34", NULL},
+    {NULL, "DER:3022a020060a2b060104018237190201a0120410532d312d352d32312d312d322d332d3400", NULL},
+    {NULL, "DER:3022a020060a2b060104018237190202a0120410532d312d352d32312d312d322d332d34", NULL},
+    {NULL, "DER:3022a020060a2b060104018237190201a0120410532d312d352d32312d312d322d332d00", NULL},
+    {NULL, "DER:3012a010060a2b060104018237190201a0020400", NULL},
+    {NULL, "DER:30", NULL},
+    {NULL, "DER:3000", NULL}};
+
+START_TEST(known_identifiers)
+{
+    fixture_certificate_t want = {0};
+    policy_attributes_t a = {0};
+    policy_bound_t *bound = NULL;
+    X509 *signer = NULL;
+    const char *json, *error;
+
+    if (sid_cases[_i].bound) {
+        json = quoted(sid_cases[_i].bound);
+        error = policy_bound_parse(&bound, json, strlen(json), fixture_pool());
+        ck_assert_msg(!error, "%s", error);
+    }
+    if (sid_cases[_i].extension) {
+        want.extension = apr_pstrcat(fixture_pool(), "1.3.6.1.4.1.311.25.2=",
+                                     sid_cases[_i].extension, NULL);
+        signer = fixture_certificate(fixture_pool(), &want);
+    }
+    policy_attributes_sid(&a, bound, signer, fixture_pool());
+    if (sid_cases[_i].sid)
+        ck_assert_pstr_eq(a.sid, sid_cases[_i].sid);
+    else
+        ck_assert_ptr_null(a.sid);
+}
+END_TEST
+
+START_TEST(setting_of_challenges)
+{
+    static const settings_key_t keys[] = {POLICY_ATTRIBUTES_KEY, {NULL, NULL, 0}};
+    static const struct {
+        const char *word;
+        int adds, wrong;
+    } words[] = {{NULL, 0, 0},
+                 {"attributes=sid", 1, 0},
+                 {"attributes=subject", 0, 1},
+                 {"attributes=sid,template", 0, 1},
+                 {"attributes=", 0, 1}};
+    settings_t *settings;
+    const char *error;
+    int adds = 7;
+
+    ck_assert_ptr_null(settings_parse(&settings, keys, words[_i].word ? 1 : 0, &words[_i].word,
+                                      fixture_pool()));
+    error = policy_attributes_setting_sid(&adds, settings, fixture_pool());
+    ck_assert_int_eq(error != NULL, words[_i].wrong);
+    if (!error)
+        ck_assert_int_eq(adds, words[_i].adds);
+}
+END_TEST
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 Suite *test_policy_attributes_suite(void)
@@ -324,6 +405,8 @@ Suite *test_policy_attributes_suite(void)
     tcase_add_loop_test(tcase, packed, 0, 3);
     tcase_add_loop_test(tcase, damaged_packs, 0, 5);
     tcase_add_loop_test(tcase, setting, 0, COUNT(setting_cases));
+    tcase_add_loop_test(tcase, setting_of_challenges, 0, 5);
+    tcase_add_loop_test(tcase, known_identifiers, 0, COUNT(sid_cases));
     suite_add_tcase(suite, tcase);
     return suite;
 }
