@@ -10,7 +10,7 @@ PACKAGES_BUILD="autoconf automake libtool pkgconf make gcc libc6-dev apache2-bin
 PACKAGES_RUN="$PACKAGES_BUILD apache2-utils openssl curl procps util-linux strongswan-pki
     libstrongswan-standard-plugins libstrongswan-extra-plugins"
 PACKAGES_TEST="$PACKAGES_RUN check clang llvm libclang-rt-dev lcov valgrind redis-server haproxy
-    certmonger python3 python3-pytest python3-pytest-xdist python3-cryptography sqlite3"
+    certmonger python3 python3-pytest python3-pytest-xdist python3-cryptography sqlite3 jq"
 
 say() { printf '%s\n' "$*"; }
 
