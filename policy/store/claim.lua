@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- claim: prefix, tx_key, poll_key, csr, challenge id, other challenge id, nonce, lease, retention,
 --        serial, not_before, transaction_id, subject, template, client, limit, max, other limit,
---        max, window
+--        max, window, and of a challenge to adopt: lifetime ('': none), uses, attempts, caller,
+--        template, bound
 -- gives result, wait, transaction, challenge
 local P = ARGV[1]
 local t = redis.call('TIME')
@@ -90,7 +91,17 @@ if needs then
             if c[1] then id = ARGV[i] end
         end
     end
-    if id == '' then return failed('NOCHALLENGE') end
+    if id == '' then
+        if ARGV[21] == '' then return failed('NOCHALLENGE') end
+        -- Made outside of the index of those that count.
+        local adopted = tonumber(ARGV[21])
+        id = ARGV[5]
+        c = {n(now + adopted), ARGV[23], '0', ARGV[22], '0'}
+        redis.call('HSET', P .. 'ch:' .. id, 'issued', n(now), 'expires', c[1], 'lifetime',
+                   ARGV[21], 'uses', ARGV[22], 'attempts', ARGV[23], 'caller', ARGV[24],
+                   'template', ARGV[25], 'bound', ARGV[26], 'used', '0', 'bad', '0')
+        redis.call('PEXPIRE', P .. 'ch:' .. id, n(adopted + 86400000))
+    end
     local attempts, bad = tonumber(c[2]), tonumber(c[3])
     local uses, used = tonumber(c[4]), tonumber(c[5])
     if tonumber(c[1]) <= now then return failed('EXPIRED') end

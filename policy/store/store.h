@@ -127,10 +127,11 @@ typedef struct store_claim_t {
     } limit[STORE_LIMITS];
     apr_interval_time_t limit_window; /* > 0 where a limit is used */
     /*
-     * A challenge that proves itself and needs no issue: where challenge_id[0] is not known, the
-     * claim first makes it from this (lifetime counts from now; id, caller_max, issued and expires
-     * do not matter), outside of every cap, then goes on as if it had been issued.  lifetime must
-     * outlast the proof, or it could be made again.  NULL: none.
+     * A challenge that proves itself and needs no issue: where no candidate is known, the claim
+     * first makes challenge_id[0] from this (lifetime counts from now; id, caller_max, issued and
+     * expires do not matter), outside of every cap, then goes on as if it had been issued.
+     * lifetime must outlast the proof, or it could be made again: it is known at least until then,
+     * used or not.  Needs challenge_id[0].  NULL: none.
      */
     const store_challenge_t *adopt;
 } store_claim_t;

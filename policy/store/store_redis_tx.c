@@ -25,6 +25,21 @@ static apr_status_t read_answer(redis_store_t *self, const redisReply *reply, co
     return APR_SUCCESS;
 }
 
+/* Appends the challenge that a claim brings; NULL: none. */
+static void add_adopted(redis_args_t *args, const store_challenge_t *ch, apr_pool_t *p)
+{
+    if (!ch) {
+        redis_add_text(args, "");
+        return;
+    }
+    redis_add_span(args, ch->lifetime, 1, p);
+    redis_add_number(args, ch->uses, p);
+    redis_add_number(args, ch->attempts, p);
+    redis_add_text(args, ch->caller);
+    redis_add_text(args, ch->template_name);
+    redis_add_text(args, ch->bound);
+}
+
 apr_status_t redis_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
@@ -54,6 +69,7 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
         redis_add_number(&args, claim->limit[i].max, p);
     }
     redis_add_span(&args, claim->limit_window, 1, p);
+    add_adopted(&args, claim->adopt, p);
     rv = redis_run(self, REDIS_SCRIPT_CLAIM, service, &args, 4, &reply, p);
     if (rv == APR_SUCCESS)
         rv = read_answer(self, reply, claim->tx_key, result, tx, p);

@@ -15,8 +15,6 @@
 #include <unistd.h>
 
 #define BUSY_TIMEOUT apr_time_from_sec(5)
-#define TOMBSTONE_MS \
-    (24 * 3600 * 1000LL)        /* how long an expired challenge is told from an unknown one */
 #define REPEAT_MS (60 * 1000LL) /* an issue may be repeated for this long */
 #define HOST_MS (24 * 3600 * 1000LL)
 #define SWEEP_ON_ISSUE 50
@@ -63,20 +61,6 @@ static int is_repeat(sqlite_call_t *c, const sqlite_challenge_row_t *row,
            old->lifetime == sqlite_from_ms(sqlite_to_ms(ch->lifetime)) &&
            strcmp(old->caller, ch->caller) == 0 &&
            strcmp(old->template_name, ch->template_name) == 0 && strcmp(old->bound, ch->bound) == 0;
-}
-
-/* Inserts a challenge. */
-static void insert_challenge(sqlite_call_t *c, store_challenge_t *ch)
-{
-    apr_int64_t expires = c->now + sqlite_to_ms(ch->lifetime);
-
-    ch->issued = sqlite_from_ms(c->now);
-    ch->expires = sqlite_from_ms(expires);
-    db_query(c->db, SQL_CHALLENGE_DROP, "tt", c->service, ch->id);
-    db_query(c->db, SQL_CHALLENGE_INSERT, "ttiiiiiittti", c->service, ch->id, c->now, expires,
-             expires + TOMBSTONE_MS, sqlite_to_ms(ch->lifetime), (apr_int64_t)ch->uses,
-             (apr_int64_t)ch->attempts, ch->caller, ch->template_name, ch->bound,
-             (apr_int64_t)(ch->caller_max > 0));
 }
 
 /* Whether the caller's own cap is reached; *wait is set then. */
@@ -128,7 +112,7 @@ static apr_status_t sqlite_issue(store_t *store, const char *service, store_chal
     else if (caller_is_full(&c, ch, wait))
         *result = STORE_CALLERFULL;
     else
-        insert_challenge(&c, ch);
+        sqlite_insert_challenge(&c, ch->id, ch, 1);
     *outstanding = (int)count_open(&c);
     return sqlite_call_end(&c);
 }

@@ -54,6 +54,9 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row);
 int sqlite_get_tx(sqlite_call_t *c, const char *tx_key, sqlite_tx_row_t *row);
 int sqlite_get_challenge(sqlite_call_t *c, const char *id, sqlite_challenge_row_t *row);
 
+/* Inserts a challenge and sets its issued and expires.  open: it counts for the caps. */
+void sqlite_insert_challenge(sqlite_call_t *c, const char *id, store_challenge_t *ch, int open);
+
 /* Writes what a change of a transaction leaves behind; trail may be NULL. */
 void sqlite_leave_trail(sqlite_call_t *c, const char *tx_key, const store_trail_t *trail);
 

@@ -4,6 +4,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#define TOMBSTONE_MS (24 * 3600 * 1000LL) /* an expired challenge is told from an unknown one */
+
 /* A span in whole milliseconds, at least one. */
 apr_int64_t sqlite_to_ms(apr_interval_time_t span)
 {
@@ -114,6 +116,19 @@ int sqlite_get_challenge(sqlite_call_t *c, const char *id, sqlite_challenge_row_
     ch->bound = db_text(c->db, SQL_CHALLENGE_GET, 9, c->p);
     db_reset(c->db, SQL_CHALLENGE_GET);
     return 1;
+}
+
+void sqlite_insert_challenge(sqlite_call_t *c, const char *id, store_challenge_t *ch, int open)
+{
+    apr_int64_t expires = c->now + sqlite_to_ms(ch->lifetime);
+
+    ch->issued = sqlite_from_ms(c->now);
+    ch->expires = sqlite_from_ms(expires);
+    db_query(c->db, SQL_CHALLENGE_DROP, "tt", c->service, id);
+    db_query(c->db, SQL_CHALLENGE_INSERT, "ttiiiiiitttii", c->service, id, c->now, expires,
+             expires + TOMBSTONE_MS, sqlite_to_ms(ch->lifetime), (apr_int64_t)ch->uses,
+             (apr_int64_t)ch->attempts, ch->caller, ch->template_name, ch->bound,
+             (apr_int64_t)(ch->caller_max > 0), (apr_int64_t)open);
 }
 
 /* Removes up to max expired rows of each table; how many. */

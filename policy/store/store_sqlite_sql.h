@@ -19,7 +19,7 @@ SQL(CHALLENGE_GET,
 SQL(CHALLENGE_INSERT,
     "INSERT INTO challenge(service, id, issued, expires, keep, lifetime, uses, used,"
     " attempts, bad, caller, template, bound, capped, open)"
-    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, ?9, ?10, ?11, ?12, 1)")
+    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, 0, ?9, ?10, ?11, ?12, ?13)")
 SQL(CHALLENGE_DROP, "DELETE FROM challenge WHERE service=?1 AND id=?2")
 SQL(CHALLENGE_USE,
     "UPDATE challenge SET used=used+1, keep=max(keep, ?3),"

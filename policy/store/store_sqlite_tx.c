@@ -145,6 +145,20 @@ static int make_room(sqlite_call_t *c, const sqlite_challenge_row_t *ch, const c
     return 1;
 }
 
+/* Makes the challenge that the claim brings; whether there is one. */
+static int adopt_challenge(sqlite_call_t *c, const store_claim_t *claim,
+                           sqlite_challenge_row_t *ch)
+{
+    store_challenge_t made;
+
+    if (!claim->adopt)
+        return 0;
+    made = *claim->adopt;
+    made.caller_max = 0;
+    sqlite_insert_challenge(c, claim->challenge_id[0], &made, 0);
+    return sqlite_get_challenge(c, claim->challenge_id[0], ch);
+}
+
 /* Finds and checks the claim's challenge: whether it can be held; otherwise *result (and *wait) is
  * set. */
 static int claim_challenge(sqlite_call_t *c, const store_claim_t *claim, sqlite_challenge_row_t *ch,
@@ -154,7 +168,7 @@ static int claim_challenge(sqlite_call_t *c, const store_claim_t *claim, sqlite_
 
     for (i = 0; i < 2 && !found; i++)
         found = claim->challenge_id[i] && sqlite_get_challenge(c, claim->challenge_id[i], ch);
-    if (!found)
+    if (!found && !adopt_challenge(c, claim, ch))
         *result = STORE_NOCHALLENGE;
     else if (ch->expires <= c->now)
         *result = STORE_EXPIRED;

@@ -44,6 +44,24 @@ static store_result_e known(fuzz_store_tx_t *e, store_tx_t *tx)
     return strcmp(e->tx.decision, "denied") == 0 ? STORE_REFUSED : STORE_NOTFOUND;
 }
 
+/* What the store says to a challenge that the claim brings: spent once, held once. */
+static store_result_e ask_adopted(const fuzz_store_t *s, const store_claim_t *claim)
+{
+    int i;
+
+    for (i = 0; i < s->n; i++) {
+        const fuzz_store_tx_t *e = &s->txs[i];
+
+        if (strcmp(e->tx.challenge_id, claim->challenge_id[0]) != 0)
+            continue;
+        if (is(e, "issued"))
+            return STORE_USED;
+        if (!is(e, "failed"))
+            return is(e, "pending") ? STORE_HELD : STORE_BUSY;
+    }
+    return STORE_CLAIMED;
+}
+
 /* What the store says to the claim's challenge: STORE_CLAIMED where all is well. */
 static store_result_e ask_challenge(const fuzz_store_t *s, const store_claim_t *claim)
 {
@@ -56,7 +74,7 @@ static store_result_e ask_challenge(const fuzz_store_t *s, const store_claim_t *
     default: break;
     }
     if (claim->challenge_id[0] && strcmp(claim->challenge_id[0], s->challenge_id) != 0)
-        return STORE_NOCHALLENGE;
+        return claim->adopt ? ask_adopted(s, claim) : STORE_NOCHALLENGE;
     return STORE_CLAIMED;
 }
 
