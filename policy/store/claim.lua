@@ -144,8 +144,11 @@ end
 -- Hold it.
 redis.call('HINCRBY', key, 'fence', 1)
 if not state then
-    redis.call('HSET', key, 'csr', csr, 'serial', ARGV[10], 'not_before', ARGV[11],
-               'created', n(now), 'next', '0')
+    redis.call('HSET', key, 'csr', csr, 'created', n(now), 'next', '0')
+end
+-- Nothing was signed with what a failed one reserved, or it was revoked.
+if not state or state == 'failed' then
+    redis.call('HSET', key, 'serial', ARGV[10], 'not_before', ARGV[11])
 end
 redis.call('HSET', key, 'state', 'inflight', 'poll', ARGV[3], 'challenge', id, 'nonce', nonce,
            'lease', n(now + lease), 'transaction_id', ARGV[12], 'subject', ARGV[13],

@@ -75,7 +75,9 @@ SQL(TX_INSERT,
     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 'inflight', ?7, ?8, 1, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15,"
     " " TX_LATEST("?15", "?3") ", ?16)")
 SQL(TX_AGAIN,
-    "UPDATE tx SET poll_key=?3, challenge=?4, holds=?5, state='inflight', nonce=?6, lease=?7,"
+    "UPDATE tx SET serial=CASE WHEN state='failed' THEN ?14 ELSE serial END,"
+    " not_before=CASE WHEN state='failed' THEN ?15 ELSE not_before END,"
+    " poll_key=?3, challenge=?4, holds=?5, state='inflight', nonce=?6, lease=?7,"
     " fence=fence+1, transaction_id=?8, subject=?9, template=?10, client=?11, cookie='',"
     " reason='', updated=?12, claimed=" TX_LATEST("?12", "?3") ", keep=max(keep, ?13),"
     " request=NULL, decision='',"

@@ -188,20 +188,21 @@ static void write_claim(sqlite_call_t *c, const store_claim_t *claim,
 {
     apr_int64_t lease = c->now + sqlite_to_ms(claim->lease);
     apr_int64_t keep = sqlite_later(c->now + sqlite_to_ms(claim->retention), lease + MARGIN_MS);
+    apr_int64_t not_before = apr_time_as_msec(claim->not_before);
     const char *id = ch ? ch->challenge.id : "";
     apr_int64_t holds = ch && ch->challenge.uses > 0;
 
     if (ch)
         db_query(c->db, SQL_CHALLENGE_KEEP, "tti", c->service, id, lease + MARGIN_MS);
     if (again)
-        db_query(c->db, SQL_TX_AGAIN, "ttttitittttii", c->service, claim->tx_key, claim->poll_key,
+        db_query(c->db, SQL_TX_AGAIN, "ttttitittttiiti", c->service, claim->tx_key, claim->poll_key,
                  id, holds, claim->nonce, lease, claim->transaction_id, claim->subject,
-                 claim->template_name, claim->client, c->now, keep);
+                 claim->template_name, claim->client, c->now, keep, claim->serial, not_before);
     else
         db_query(c->db, SQL_TX_INSERT, "tttttititittttii", c->service, claim->tx_key,
                  claim->poll_key, claim->csr_digest, id, holds, claim->nonce, lease, claim->serial,
-                 (apr_int64_t)apr_time_as_msec(claim->not_before), claim->transaction_id,
-                 claim->subject, claim->template_name, claim->client, c->now, keep);
+                 not_before, claim->transaction_id, claim->subject, claim->template_name,
+                 claim->client, c->now, keep);
     if (sqlite_get_tx(c, claim->tx_key, row) && ch)
         row->tx.challenge = ch->challenge;
 }

@@ -77,7 +77,7 @@ START_TEST(repeats_give_the_same)
     ck_assert_int_eq(calls_pend(1, 1, 0), STORE_FENCED);
     ck_assert_int_eq(calls_claim(1, 1, 2, LEASE), STORE_CLAIMED);
     ck_assert_int_eq(calls.tx.fence, 2);
-    ck_assert_str_eq(calls.tx.serial, calls_half(4001));
+    ck_assert_str_eq(calls.tx.serial, calls_half(4002));
     ck_assert_int_eq(calls_commit(1, 2), STORE_OK);
     ck_assert_int_eq(calls_commit(1, 2), STORE_OK);
     ck_assert_int_eq(calls_fail(1, 2, STORE_BLAME_DEVICE), STORE_FENCED);
@@ -139,6 +139,27 @@ START_TEST(lease_end_takes_over)
     ck_assert_int_eq(calls_fail(1, 1, STORE_BLAME_DEVICE), STORE_FENCED);
     ck_assert_int_eq(calls_pend(1, 1, 0), STORE_FENCED);
     ck_assert_int_eq(calls_commit(1, 2), STORE_OK);
+}
+END_TEST
+
+START_TEST(a_failure_ends_the_reservation)
+{
+    OPEN();
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_fail(1, 1, STORE_BLAME_NOBODY), STORE_OK);
+    ck_assert_int_eq(calls_claim(1, 0, 2, MS(40)), STORE_CLAIMED);
+    ck_assert_str_eq(calls.tx.serial, calls_half(4002));
+    ck_assert_int_eq(apr_time_sec(calls.tx.not_before), 1700000002);
+    ck_assert_int_eq(calls_find(1), STORE_OK);
+    ck_assert_str_eq(calls.tx.serial, calls_half(4002));
+    apr_sleep(MS(70));
+    ck_assert_int_eq(calls_claim(1, 0, 3, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls.tx.fence, 3);
+    ck_assert_str_eq(calls.tx.serial, calls_half(4002));
+    ck_assert_int_eq(apr_time_sec(calls.tx.not_before), 1700000002);
+    ck_assert_int_eq(calls_commit(1, 3), STORE_OK);
+    ck_assert_int_eq(calls_claim(1, 0, 4, LEASE), STORE_ISSUED);
+    ck_assert_str_eq(calls.tx.serial, calls_half(4002));
 }
 END_TEST
 
@@ -425,6 +446,7 @@ Suite *test_store_suite(void)
     tcase_add_loop_test(all, a_blamed_failure_counts_once, 0, KIND_COUNT);
     tcase_add_loop_test(all, unblamed_failure_frees_at_once, 0, KIND_COUNT);
     tcase_add_loop_test(all, lease_end_takes_over, 0, KIND_COUNT);
+    tcase_add_loop_test(all, a_failure_ends_the_reservation, 0, KIND_COUNT);
     tcase_add_loop_test(all, late_commit_without_rival_counts, 0, KIND_COUNT);
     tcase_add_loop_test(all, dead_holder_gives_way, 0, KIND_COUNT);
     tcase_add_loop_test(all, several_uses_are_exact, 0, KIND_COUNT);
