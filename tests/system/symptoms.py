@@ -525,3 +525,26 @@ def the_service_wants_a_certificate(world, factory):
     World(server, world.keys).enroll()
     world.evidence.add(server.log.text())
     other.stop()
+
+
+@symptom("94")
+def intune_says_no(world, cloud):
+    cloud.answers["validateRequest"] = (200, (), {"code": "SubjectNameMismatch", "errorDescription": "not the user's"})
+    world.enroll("intune", challenge=cloud.challenge())
+    cloud.well()
+
+
+@symptom("95")
+def intune_says_nothing(world, cloud):
+    world.server.expect("SCEP027")
+    cloud.answers["validateRequest"] = (500, (), {})
+    world.enroll("intune", challenge=cloud.challenge())
+    cloud.well()
+
+
+@symptom("96")
+def intune_is_not_told(world, cloud):
+    world.server.expect("SCEP027", "SCEP012")
+    cloud.answers["successNotification"] = (500, (), {})
+    assert world.enroll("intune", challenge=cloud.challenge()) is None
+    cloud.well()

@@ -20,6 +20,7 @@ import env
 import pki
 import scep_client as scep
 import troubleshooting
+from intune import Intune
 from symptoms import READY, SIGN, SYMPTOMS
 from troubleshooting import World, agrees
 from webhook import Webhook
@@ -48,7 +49,14 @@ def hook():
 
 
 @pytest.fixture(scope="module")
-def server(module_factory, folder, hook):
+def cloud():
+    made = Intune()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def server(module_factory, folder, hook, cloud):
     """One service for each kind of trouble; all of one CA, all with both logs."""
     chain = pki.make()
     secret = folder.write("secret", b"Sh4redS3cret\n")
@@ -76,6 +84,7 @@ def server(module_factory, folder, hook):
         service("off", "ScepRenewal off"),
         service("static", "ScepPolicy static file=" + secret),
         service("hook", hook.policy("challengeRequired=off", "timeout=3s")),
+        service("intune", cloud.policy("timeout=3s")),
         service("few", "ScepAdminAuthorize \"%{REMOTE_USER} == 'nobody'\""),
         service("rules", "ScepLocalTemplate Vpn", "ScepTemplate general Vpn",
                 "ScepAdminAuthorizeTemplate Vpn \"%{REMOTE_USER} == 'nobody'\""),
