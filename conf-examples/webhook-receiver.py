@@ -18,6 +18,7 @@ import time
 
 MAX_BODY = 256 * 1024
 MAX_AGE = 300       # seconds that a request may be old
+SEEN = set()        # news can arrive twice; a real receiver forgets old ones
 
 
 def lines(path):
@@ -56,7 +57,9 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         told = json.loads(body)
         if told["operation"] == "verify":
             return self.answer(200, decide(told))
-        print(told["event"], told["subject"], told.get("serial", ""), flush=True)
+        if told["id"] not in SEEN:
+            SEEN.add(told["id"])
+            print(told["event"], told["subject"], told.get("serial", ""), flush=True)
         return self.answer(200, {})
 
     def answer(self, status, value):

@@ -245,7 +245,7 @@ void scep_audit_early(request_rec *r, const scep_service_conf_t *service, int ht
     memset(&response, 0, sizeof(response));
     response.http_status = http_status;
     trace->operation = "PKIOperation";
-    trace->transaction_id = trace->bound = "";
+    trace->transaction_id = trace->bound = trace->record = "";
     for (i = 0; i < SCEP_STEPS; i++) {
         trace->steps[i] = -1;
     }

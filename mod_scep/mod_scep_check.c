@@ -4,12 +4,15 @@
  * has to make for that (store, CA, policy, keys) is what the service then runs with.
  */
 #include "mod_scep_lint.h"
+#include "mod_scep_status_files.h"
 #include "core/caps.h"
 #include <ap_mpm.h>
 #include <apr_file_io.h>
 #include <apr_strings.h>
 #include <ap_provider.h>
 #include <http_log.h>
+#include <unistd.h>
+#include <unixd.h>
 
 APLOG_USE_MODULE(scep);
 
@@ -165,7 +168,7 @@ static void make_store(scep_check_t *check, scep_service_conf_t *service)
     cfg->key_file = e->store_key_file;
     cfg->connect_timeout = e->store_connect_timeout;
     cfg->command_timeout = e->store_command_timeout;
-    cfg->connections = threads_per_child();
+    cfg->connections = threads_per_child() + 1; /* one is the worker's */
     key = apr_psprintf(
         check->pconf, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" APR_INT64_T_FMT "\n%" APR_INT64_T_FMT,
         cfg->url, cfg->state_directory, cfg->user ? cfg->user : "",
@@ -288,6 +291,7 @@ static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *
     cfg->lease = 2 * e->request_timeout + apr_time_from_sec(5);
     cfg->busy_wait = e->request_timeout / 2;
     cfg->not_before_skew = e->not_before_skew;
+    cfg->news_lifetime = e->notify_lifetime;
     scep_check_limits(check, service, cfg);
     return cfg;
 }
@@ -308,7 +312,8 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
         const scep_words_t *words = &APR_ARRAY_IDX(e->policies, i, scep_words_t);
         const policy_provider_t *provider = words->provider;
 
-        needs = needs || provider->needs_secret;
+        /* news that a policy leaves are sealed with it too */
+        needs = needs || provider->needs_secret || provider->deliver;
         err = policy_add(service->core.policy, provider, words->argc, words->argv, check->pconf);
         if (err) {
             scep_check_error(check, service, "ScepPolicy", "%s: %s", words->name, err);
@@ -340,6 +345,18 @@ static void check_capabilities(scep_check_t *check, scep_service_conf_t *service
                            "announces %s, which the other directives do not allow; devices that "
                            "believe it fail",
                            word);
+    }
+}
+
+/* The folders of the request-status files, which the server's user will write. */
+static void check_status_directory(scep_check_t *check, const scep_service_conf_t *service)
+{
+    const char *dir = service->effective.status_directory;
+    uid_t uid = geteuid() == 0 ? ap_unixd_config.user_id : geteuid();
+    const char *err = dir ? scep_status_files_check(dir, uid, check->ptemp) : NULL;
+
+    if (err) {
+        scep_check_error(check, service, "ScepStatusDirectory", "%s", err);
     }
 }
 
@@ -387,6 +404,7 @@ static int check_service(scep_service_conf_t *service, void *baton)
         make_policy(check, service);
     }
     check_capabilities(check, service);
+    check_status_directory(check, service);
     scep_lint_httpd(check, service);
     if (check->errors == before) {
         err = scep_service_prepare(&service->core, NULL, check->pconf);

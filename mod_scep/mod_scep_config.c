@@ -235,6 +235,7 @@ RANGE(range_skew, not_before_skew, SCEP_VALUE_DURATION, 0, DAYS(7));
 RANGE(range_grace, renewal_grace, SCEP_VALUE_DURATION, 0, DAYS(3660));
 RANGE(range_pending, pending_max, SCEP_VALUE_NUMBER, 0, 1000000);
 RANGE(range_poll, poll_interval, SCEP_VALUE_DURATION, apr_time_from_sec(1), DAYS(7));
+RANGE(range_notify, notify_lifetime, SCEP_VALUE_DURATION, apr_time_from_sec(60), DAYS(30));
 RANGE(range_failure, failure_max_service, SCEP_VALUE_NUMBER, 0, 100000000);
 
 const command_rec scep_directives[] = {
@@ -341,6 +342,10 @@ const command_rec scep_directives[] = {
                   "PEM certificate of an RA under the next CA"),
     AP_INIT_TAKE1("ScepStatusAuthorize", scep_set_expr, AT(status_authorize), RSRC_CONF,
                   "expression that must be true for a user of scep-status to see the service"),
+    AP_INIT_TAKE1("ScepNotifyLifetime", scep_set_range, (void *)&range_notify, RSRC_CONF,
+                  "how long delivery of a policy's news is tried (default 24h)"),
+    AP_INIT_TAKE1("ScepStatusDirectory", scep_set_file, AT(status_directory), RSRC_CONF,
+                  "directory that gets a file for each certificate, as NDES' request status"),
     AP_INIT_TAKE1("ScepAuditLog", scep_set_log, AT(audit_log), RSRC_CONF,
                   "file or |program that gets one JSON line for each PKIOperation"),
     AP_INIT_TAKE1("ScepPolicyLog", scep_set_log, AT(policy_log), RSRC_CONF,

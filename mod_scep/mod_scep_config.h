@@ -105,6 +105,8 @@ typedef struct scep_template_rule_t {
     X(const char *, next_ca_chain, NULL, NULL)                                \
     X(const apr_array_header_t *, next_ra_certificates, NULL, NULL)           \
     X(const ap_expr_info_t *, status_authorize, NULL, NULL)                   \
+    X(apr_int64_t, notify_lifetime, SCEP_UNSET, apr_time_from_sec(86400))     \
+    X(const char *, status_directory, NULL, NULL)                             \
     X(const char *, audit_log, NULL, NULL)                                    \
     X(const char *, policy_log, NULL, NULL)
 
@@ -128,6 +130,8 @@ typedef struct scep_service_conf_t {
     struct scep_log_file_t *audit_log, *policy_log; /* opened by open_logs; NULL: none */
     apr_array_header_t *warnings; /* of const char*: said at a real start and by a test */
     struct scep_metrics_t *metrics; /* set by post_config; NULL: not counted */
+    apr_uint32_t *differs_told; /* shared by all children: hosts that differ were logged; set by
+                                 * post_config */
     /* per child */
     int broken; /* child_init failed: answers 503 */
 } scep_service_conf_t;

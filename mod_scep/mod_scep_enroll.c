@@ -9,6 +9,7 @@
 #include "mod_scep_log.h"
 #include "mod_scep_metrics.h"
 #include "mod_scep_route.h"
+#include "mod_scep_status_files.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_log.h>
@@ -171,5 +172,6 @@ int scep_enroll_handler(request_rec *r)
     scep_metrics_request(route->service, r, response);
     scep_audit_write(r, route->service, response);
     scep_cmtrace_write(r, route->service, response);
+    scep_status_files_write(r, route->service, &response->trace);
     return send_response(r, route->service, response);
 }

@@ -7,6 +7,8 @@
 #include "mod_scep_check.h"
 #include "mod_scep_log.h"
 #include "mod_scep_metrics.h"
+#include "mod_scep_status_files.h"
+#include "mod_scep_worker.h"
 #include <apr_file_io.h>
 #include <apr_strings.h>
 #include <http_log.h>
@@ -62,6 +64,22 @@ static const char *thumbprint_text(const X509 *cert, apr_pool_t *p)
     return crypt_thumbprint(cert, EVP_sha1(), digest, &len) == APR_SUCCESS
                ? crypt_hex(digest, len, 1, p)
                : "";
+}
+
+/* The folders of the request-status files.  Error text, NULL on success. */
+static const char *make_status_folders(const char *dir, const start_t *start)
+{
+    const char *const *folder;
+    apr_status_t rv = dir ? make_directory(dir, start) : APR_SUCCESS;
+    char why[120];
+
+    for (folder = dir ? scep_status_files_folders(dir, start->ptemp) : NULL;
+         rv == APR_SUCCESS && folder && *folder; folder++) {
+        rv = make_directory(*folder, start);
+    }
+    return rv == APR_SUCCESS ? NULL
+                             : apr_psprintf(start->ptemp, "cannot make the folders of %s: %s", dir,
+                                            apr_strerror(rv, why, sizeof(why)));
 }
 
 /* One certificate's start-up line; louder the nearer its end is. */
@@ -170,12 +188,23 @@ static int start_service(scep_service_conf_t *service, void *baton)
     const char *err;
     char why[120];
     apr_status_t rv = make_directory(e->state_directory, start);
+    int error;
 
     start->services++;
     if (rv != APR_SUCCESS) {
         return fail(service, "ScepStateDirectory",
                     apr_psprintf(start->ptemp, "cannot make %s: %s", e->state_directory,
                                  apr_strerror(rv, why, sizeof(why))));
+    }
+    error = scep_worker_setup(e->state_directory, start->uid, start->gid, start->ptemp);
+    if (error) {
+        return fail(service, "ScepStateDirectory",
+                    apr_psprintf(start->ptemp, "cannot make the worker's lock file in %s: %s",
+                                 e->state_directory, strerror(error)));
+    }
+    err = make_status_folders(e->status_directory, start);
+    if (err) {
+        return fail(service, "ScepStatusDirectory", err);
     }
     if (first_time(start, service->store)) {
         err =
@@ -213,7 +242,8 @@ int scep_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     rv = scep_each_service(s, start_service, &start);
-    if (rv == OK && start.services && scep_announce_setup(s, pconf) != APR_SUCCESS) {
+    if (rv == OK && start.services &&
+        scep_announce_setup(s, start.services, pconf) != APR_SUCCESS) {
         rv = HTTP_INTERNAL_SERVER_ERROR;
     }
     return rv;
@@ -262,5 +292,5 @@ void scep_child_init(apr_pool_t *pchild, server_rec *s)
     child.pchild = pchild;
     child.done = apr_hash_make(pchild);
     scep_each_service(s, child_service, &child);
-    scep_announce_child(s, pchild);
+    scep_worker_child(s, pchild);
 }

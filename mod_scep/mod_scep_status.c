@@ -223,6 +223,7 @@ static json_t *describe_service(status_t *s, const scep_service_conf_t *service)
     }
     json_object_set_new(object, "waiting", waiting);
     json_object_set_new(object, "waiting_more", json_boolean(txs && txs->nelts > WAITING_MAX));
+    scep_status_add_records(object, service, s->r->pool);
     return object;
 }
 

@@ -34,6 +34,10 @@ json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p);
 json_t *scep_status_csr(const scep_service_conf_t *service, const crypt_buf_t *der, apr_pool_t *p);
 json_t *scep_status_attributes(const policy_attributes_t *attributes, apr_pool_t *p);
 json_t *scep_status_text(const char *text, apr_pool_t *p);
+void scep_status_set_time(json_t *object, const char *key, apr_time_t when); /* RFC 3339 */
+
+/* Adds "records" and "outbox" of a service; null where the store gives no answer. */
+void scep_status_add_records(json_t *object, const scep_service_conf_t *service, apr_pool_t *p);
 
 /* The text as UTF-8 without control characters; "" for NULL. */
 const char *scep_status_clean(const char *text, apr_pool_t *p);

@@ -91,8 +91,7 @@ static void set_span(json_t *object, const char *key, apr_interval_time_t span)
     set_number(object, key, apr_time_sec(span));
 }
 
-/* Sets a member of an object to a moment, as RFC 3339 writes it. */
-static void set_time(json_t *object, const char *key, apr_time_t when)
+void scep_status_set_time(json_t *object, const char *key, apr_time_t when)
 {
     apr_time_exp_t t;
     char text[40];
@@ -210,7 +209,7 @@ static json_t *certificate(const char *use, const X509 *cert, apr_pool_t *p)
     set_text(object, "use", use, p);
     set_text(object, "subject", crypt_name_text(X509_get_subject_name(cert), p), p);
     set_text(object, "serial", crypt_serial_text(X509_get0_serialNumber(cert), p), p);
-    set_time(object, "not_after", crypt_asn1_time(X509_get0_notAfter(cert)));
+    scep_status_set_time(object, "not_after", crypt_asn1_time(X509_get0_notAfter(cert)));
     set_number(object, "days", scep_days_left(cert));
     return object;
 }
@@ -260,7 +259,7 @@ static json_t *authority(const scep_service_conf_t *service, const scep_health_t
     apr_time_t next = 0;
 
     if (ca_crl_expires(service->core.ca, &next) == APR_SUCCESS) {
-        set_time(object, "crl_next_update", next);
+        scep_status_set_time(object, "crl_next_update", next);
     }
     return object;
 }
@@ -351,7 +350,7 @@ json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p)
     set_text(object, "subject", tx->subject, p);
     set_text(object, "template", tx->template_name, p);
     set_text(object, "client", tx->client, p);
-    set_time(object, "created", tx->created);
+    scep_status_set_time(object, "created", tx->created);
     /* the short id that the log shows with the challenge's caller */
     set_text(object, "challenge", apr_pstrndup(p, tx->challenge_id, SHORT_ID), p);
     set_text(object, "caller", tx->challenge.caller, p);

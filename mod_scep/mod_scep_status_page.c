@@ -258,6 +258,54 @@ static void put_waiting(html_t *h, const json_t *service)
     }
 }
 
+/* The news that are still to be delivered. */
+static void put_outbox(html_t *h, const json_t *outbox)
+{
+    apr_int64_t count = number(outbox, "count");
+
+    if (!json_is_object(outbox)) {
+        put(h, "<p class=\"bad\">The outbox cannot be asked.</p>");
+    }
+    else if (count) {
+        put(h, "<p class=\"warn\">News to be delivered: %" APR_INT64_T_FMT ", the oldest of %s</p>",
+            count, text(h, outbox, "oldest"));
+    }
+}
+
+/* The request-status records: their numbers, and the newest. */
+static void put_records(html_t *h, const json_t *records)
+{
+    const json_t *newest = json_object_get(records, "newest");
+    size_t i;
+
+    if (!json_is_object(records)) {
+        put(h, "<p class=\"bad\">The certificates cannot be listed.</p>");
+        return;
+    }
+    put(h,
+        "<p>Processing %" APR_INT64_T_FMT ", Failed %" APR_INT64_T_FMT ", Succeed %" APR_INT64_T_FMT
+        "%s</p>",
+        number(records, "processing"), number(records, "failed"), number(records, "succeed"),
+        is_true(records, "more") ? " or more" : "");
+    if (!json_array_size(newest)) {
+        return;
+    }
+    put(h, "<table><thead><tr><th>Status</th><th>Subject</th><th>Serial number</th>"
+           "<th>Thumbprint</th><th>Device</th><th>User</th><th>Issued</th><th>transactionID</th>"
+           "</tr></thead><tbody>");
+    for (i = 0; i < json_array_size(newest); i++) {
+        const json_t *r = json_array_get(newest, i);
+
+        put(h,
+            "<tr><td>%s</td><td>%s</td><td class=\"mono\">%s</td><td class=\"mono\">%s</td>"
+            "<td>%s</td><td>%s</td><td>%s</td><td class=\"mono\">%s</td></tr>",
+            text(h, r, "state"), text(h, r, "subject"), text(h, r, "serial"),
+            text(h, r, "thumbprint"), text(h, r, "device"), text(h, r, "user"),
+            text(h, r, "issued"), text(h, r, "transactionID"));
+    }
+    put(h, "</tbody></table>");
+}
+
 const char *scep_status_page_services(const json_t *services, const char *done, apr_pool_t *p)
 {
     html_t h = begin(p);
@@ -284,6 +332,9 @@ const char *scep_status_page_services(const json_t *services, const char *done, 
         put(&h, "</tbody></table>");
         put_certificates(&h, json_object_get(service, "certificates"));
         put_waiting(&h, service);
+        put(&h, "<h3>Issued certificates</h3>");
+        put_outbox(&h, json_object_get(service, "outbox"));
+        put_records(&h, json_object_get(service, "records"));
     }
     return end(&h);
 }

@@ -8,7 +8,7 @@
 #include "policy.h"
 #include "../common/grant_make.h"
 #include "policy_attributes.h"
-#include "policy_provider.h"
+#include "policy_outbox.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
@@ -75,6 +75,26 @@ static apr_status_t wipe_secret(void *baton)
     return APR_SUCCESS;
 }
 
+/* Whether a provider leaves news, which are sealed.  Error text in p where there is no secret. */
+static const char *check_news(const policy_t *policy, apr_pool_t *p)
+{
+    const policy_link_t *link;
+    int i, n = 0;
+
+    for (i = 0; (link = policy_link_at(policy, i)) != NULL; i++) {
+        if (link->provider->deliver && policy->secret.key[0].len == 0)
+            return apr_psprintf(p,
+                                "service '%s': policy '%s' needs the challenge secret, by which "
+                                "its news are sealed",
+                                policy->cfg->service, link->provider->name);
+        n += link->provider->deliver != NULL;
+    }
+    return n > STORE_NEWS_PER_TX
+               ? apr_psprintf(p, "service '%s': more than %d policies leave news",
+                              policy->cfg->service, STORE_NEWS_PER_TX)
+               : NULL;
+}
+
 /* The secret of seals and tokens, where there is one. */
 static const char *prepare_secret(policy_t *policy, uid_t uid, gid_t gid, apr_pool_t *p)
 {
@@ -108,7 +128,9 @@ const char *policy_prepare(policy_t *policy, uid_t uid, gid_t gid, const log_sin
             error = apr_psprintf(p, "service '%s': policy '%s': %s", policy->cfg->service,
                                  link->provider->name, error);
     }
-    return error ? error : prepare_secret(policy, uid, gid, p);
+    if (!error)
+        error = prepare_secret(policy, uid, gid, p);
+    return error ? error : check_news(policy, p);
 }
 
 apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild)
@@ -118,6 +140,7 @@ apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild)
     int i;
 
     apr_pool_cleanup_register(pchild, policy, wipe_secret, apr_pool_cleanup_null);
+    policy->worker = policy_worker_make(policy, pchild);
     for (i = 0; rv == APR_SUCCESS && (link = policy_link_at(policy, i)) != NULL; i++) {
         if (link->provider->child_init)
             rv = link->provider->child_init(link->instance, pchild);

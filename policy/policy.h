@@ -58,6 +58,7 @@ typedef struct policy_config_t {
      * failure_window; 0: no limit */
     int failure_max, failure_max_service;
     apr_interval_time_t failure_window;
+    apr_interval_time_t news_lifetime; /* ScepNotifyLifetime: how long delivery of news is tried */
 } policy_config_t;
 
 /*
@@ -132,6 +133,9 @@ typedef struct policy_tx_t {
     /* out of policy_finish() with ISSUED: a provider forbade delivery, the certificate exists all
      * the same and has to be revoked */
     int forbidden;
+    const char *record; /* out of policy_finish() with ISSUED and APR_SUCCESS: the store's record of
+                         * the certificate, JSON; "" none */
+    int news;           /* the same: how many pieces of news are on their way */
 } policy_tx_t;
 
 /* How an enrollment ended, for notify and the store. */
@@ -147,6 +151,7 @@ typedef struct policy_event_t {
     policy_event_e event;
     crypt_buf_t certificate; /* DER leaf */
     const char *serial;      /* its number, lower-case hex; NULL: unknown */
+    apr_time_t not_after;    /* its end; 0: unknown */
     const char *cookie;      /* PENDING: the CA's; NULL: a person has to approve first */
     apr_interval_time_t wait;
     const outcome_t *outcome; /* why, when not issued */
@@ -155,6 +160,7 @@ typedef struct policy_event_t {
 /* What a provider's work may use. */
 typedef struct policy_work_t {
     apr_time_t deadline;
+    int (*stopping)(void *baton); /* whether to come to an end soon; NULL: never */
     /* Revokes a certificate of the service's CA.  issuer: its name by RFC 4514, NULL: any; serial:
      * lower-case hex; reason: CRLReason of RFC 5280.  APR_SUCCESS (also if it was revoked before);
      * APR_NOTFOUND: not of this CA; APR_ENOTIMPL: the CA cannot; other: again later. */
@@ -222,8 +228,11 @@ struct policy_provider_t {
                            outcome_t *out, const log_sink_t *log, apr_pool_t *p);
     /*
      * Told how it ended, before the store is.  With ISSUED a status other than APR_SUCCESS forbids
-     * delivery.  What need not be told at once is left in *news (text in p, NULL on entry): it is
-     * kept atomically with the end of the transaction, sealed, and given to deliver later.
+     * delivery; then those that were told before, and those after, are told REFUSED or TRANSIENT
+     * instead, and of several words the last one counts.  What need not be told at once is left in
+     * *news (text in p, NULL on entry): it is kept atomically with the end of the transaction,
+     * sealed, and given to deliver later.  With UNKNOWN nothing has ended and no news are kept: how
+     * it ends is told by whoever takes the transaction over.
      */
     apr_status_t (*notify)(void *instance, const policy_tx_t *tx, const policy_event_t *event,
                            const char **news, outcome_t *out, const log_sink_t *log,
@@ -231,12 +240,13 @@ struct policy_provider_t {
     /*
      * Delivers what notify left, on any host, once unless an answer is lost.  deadline: be done by
      * then.  APR_SUCCESS; APR_EINVAL: it never can be; other: try again, after out->retry_after
-     * where the peer names a time.
+     * where the peer names a time.  out->detail says why not.  A provider with this slot needs the
+     * challenge secret, which seals news: a service without one does not start.
      */
     apr_status_t (*deliver)(void *instance, const char *news, apr_time_t deadline, outcome_t *out,
                             const log_sink_t *log, apr_pool_t *p);
-    /* What has to be done now and then, by one host at a time.  Returns when to be asked again;
-     * NULL slot: never. */
+    /* What has to be done now and then, by one host at a time.  Returns after which time to be
+     * asked again, a second at least; the same host is preferred.  NULL slot: never. */
     apr_interval_time_t (*work)(void *instance, const policy_work_t *work, const log_sink_t *log,
                                 apr_pool_t *p);
 };
@@ -258,6 +268,13 @@ const char *policy_check(const policy_t *policy, apr_pool_t *p);
 const char *policy_prepare(policy_t *policy, uid_t uid, gid_t gid, const log_sink_t *log,
                            apr_pool_t *p);
 apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild);
+
+/*
+ * What news are known by: hex SHA-256 over service, transaction, recipient and event, so that the
+ * same news that are told again have the same id.  instance: of the provider.  NULL: no SHA-256.
+ */
+const char *policy_news_id(const policy_tx_t *tx, const void *instance, policy_event_e event,
+                           apr_pool_t *p);
 
 /* SHA-256 over the providers' names and fingerprints, hex; never NULL. */
 const char *policy_fingerprint(policy_t *policy, apr_pool_t *p);
@@ -331,16 +348,18 @@ apr_status_t policy_find_certificate(policy_t *policy, const char *serial, crypt
 
 /*
  * One round of what is due: delivers the outbox's news, with growing waits between tries, and lets
- * providers do their work.  Safe on all hosts at once.  *done: news that were delivered.  Returns
- * when there may be something to do again.
+ * providers do their work.  News that cannot be delivered within news_lifetime, or never, are lost
+ * with an error line.  Safe on all hosts at once, but for one thread of a process at a time, after
+ * policy_child_init.  *done: news that were delivered.  Returns after which time there may be
+ * something to do again.
  */
 apr_interval_time_t policy_work(policy_t *policy, const policy_work_t *work, int *done,
                                 const log_sink_t *log, apr_pool_t *p);
 
 /*
  * Ends a claimed transaction.  With ISSUED only APR_SUCCESS allows delivery: otherwise out is
- * REFUSED (a provider forbade it) or UNAVAILABLE (commit unknown or fenced), and the certificate
- * must not leave.
+ * REFUSED (a provider forbade it) or UNAVAILABLE (a provider could not say, news cannot be kept,
+ * commit unknown or fenced), and the certificate must not leave.
  */
 apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
                            const log_sink_t *log, apr_pool_t *p);

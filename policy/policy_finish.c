@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_finish(): every provider is told, then the store is; see policy.h. */
 #include "policy_attributes.h"
-#include "policy_provider.h"
+#include "policy_outbox.h"
 #include <apr_strings.h>
 #include <string.h>
 
@@ -11,37 +11,59 @@
  */
 #define OWNER_MAX 8
 
-/* Tells every provider; the first status that is not APR_SUCCESS, with its out. */
-static apr_status_t notify_all(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
-                               const log_sink_t *log, apr_pool_t *p)
+/*
+ * Tells every provider but one (-1: all), and keeps what they leave.  With ISSUED it ends with the
+ * first status that is no success: delivery is forbidden by provider *by, or its news cannot be
+ * kept (-1), and out is set.
+ */
+static apr_status_t notify_all(policy_trail_t *trail, policy_tx_t *tx, const policy_event_t *event,
+                               int but, int *by, outcome_t *out, const log_sink_t *log,
+                               apr_pool_t *p)
 {
-    apr_status_t rv = APR_SUCCESS, one;
+    int issued = event->event == POLICY_EVENT_ISSUED, i;
     outcome_t ignored;
     const policy_link_t *link;
     const char *news;
-    int i;
+    apr_status_t rv;
 
+    policy_trail_init(trail, tx->policy->cfg);
     for (i = 0; (link = policy_link_at(tx->policy, i)) != NULL; i++) {
-        if (!link->provider->notify)
+        if (!link->provider->notify || i == but)
             continue;
         outcome_init(&ignored);
         news = NULL;
-        one = link->provider->notify(link->instance, tx, event, &news,
-                                     rv == APR_SUCCESS ? out : &ignored, log, p);
-        if (one != APR_SUCCESS && rv == APR_SUCCESS)
-            rv = one;
+        *by = i;
+        rv = link->provider->notify(link->instance, tx, event, &news, issued ? out : &ignored, log,
+                                    p);
+        if (issued && rv != APR_SUCCESS)
+            return rv;
+        if (event->event == POLICY_EVENT_UNKNOWN)
+            continue;
+        *by = -1;
+        rv = policy_trail_add(trail, tx, i, event->event, news, p);
+        if (rv != APR_SUCCESS) {
+            log_to(log, LOG_SINK_ERR, SCEPTAG(0293),
+                   "service '%s': the news of a transaction for %s cannot be kept: %s",
+                   tx->policy->cfg->service, link->provider->name,
+                   rv == APR_ENOSPC ? "too long" : "they cannot be sealed");
+            outcome_unavailable(out, "news", POLICY_STORE_RETRY, p, "news cannot be kept");
+            out->text = POLICY_TEXT_UNAVAILABLE;
+            if (issued)
+                return rv;
+        }
     }
-    return rv;
+    return APR_SUCCESS;
 }
 
 /* store_fail() by the transaction's names; tells in the log what it cannot tell otherwise. */
-static void fail_tx(policy_tx_t *tx, store_blame_e blame, const char *reason, const log_sink_t *log,
-                    apr_pool_t *p)
+static void fail_tx(policy_tx_t *tx, store_blame_e blame, const char *reason,
+                    const policy_trail_t *trail, const log_sink_t *log, apr_pool_t *p)
 {
     const policy_config_t *cfg = tx->policy->cfg;
     store_result_e result;
     apr_status_t rv = store_fail(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, blame,
-                                 reason, cfg->retention, NULL, &result, p);
+                                 reason, cfg->retention,
+                                 trail ? policy_trail_get(trail) : NULL, &result, p);
 
     if (rv != APR_SUCCESS)
         log_to(
@@ -70,24 +92,50 @@ static apr_status_t fenced(const policy_tx_t *tx, outcome_t *out, const log_sink
 }
 
 /* Commits an issued certificate, twice if the first answer is lost. */
-static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
-                              const log_sink_t *log, apr_pool_t *p)
+static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event,
+                              policy_trail_t *trail, outcome_t *out, const log_sink_t *log,
+                              apr_pool_t *p)
 {
     const policy_config_t *cfg = tx->policy->cfg;
     store_result_e result;
     apr_status_t rv = APR_SUCCESS;
     int i;
 
+    policy_trail_record(trail, tx, event, p);
     for (i = 0; i == 0 || (i == 1 && rv != APR_SUCCESS); i++)
         rv = store_commit(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence,
                           &event->certificate, event->serial ? event->serial : "", cfg->retention,
-                          NULL, &result, p);
+                          policy_trail_get(trail), &result, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "commit", rv, out, log, p);
     if (result != STORE_OK)
         return fenced(tx, out, log, p);
+    tx->record = trail->trail.record;
+    tx->news = trail->trail.nnews;
     outcome_success(out);
     return APR_SUCCESS;
+}
+
+/*
+ * A provider forbade delivery: the transaction failed, and the others are told so.  by: who it was,
+ * -1: its news could not be kept, so that all of them hear it.
+ */
+static void forbid(policy_tx_t *tx, const policy_event_t *issued, int by, const outcome_t *out,
+                   const log_sink_t *log, apr_pool_t *p)
+{
+    int refused = out->result == OUTCOME_REFUSED, ignored;
+    policy_event_t event;
+    policy_trail_t trail;
+    outcome_t unused;
+
+    memset(&event, 0, sizeof(event));
+    event.event = refused ? POLICY_EVENT_REFUSED : POLICY_EVENT_TRANSIENT;
+    event.serial = issued->serial;
+    event.outcome = out;
+    tx->forbidden = 1;
+    outcome_init(&unused);
+    notify_all(&trail, tx, &event, by, &ignored, &unused, log, p);
+    fail_tx(tx, refused ? STORE_BLAME_DEVICE : STORE_BLAME_NOBODY, out->reason, &trail, log, p);
 }
 
 /* On whose account the request waits: a renewal's certificate in use, hex; "" nobody's.  NULL: no
@@ -159,8 +207,9 @@ static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const pol
 }
 
 /* Keeps a transaction that waits for a person or the CA. */
-static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
-                            const log_sink_t *log, apr_pool_t *p)
+static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event,
+                            const policy_trail_t *trail, outcome_t *out, const log_sink_t *log,
+                            apr_pool_t *p)
 {
     const policy_config_t *cfg = tx->policy->cfg;
     crypt_buf_t sealed = {NULL, 0};
@@ -169,15 +218,15 @@ static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event, outcom
     apr_status_t rv = make_pend(&pend, &sealed, tx, event, out, p);
 
     if (rv != APR_SUCCESS) {
-        fail_tx(tx, STORE_BLAME_NOBODY, out->reason, log, p);
+        fail_tx(tx, STORE_BLAME_NOBODY, out->reason, NULL, log, p);
         return rv;
     }
-    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend, NULL, &result,
-                    p);
+    rv = store_pend(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence, &pend,
+                    policy_trail_get(trail), &result, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "pend", rv, out, log, p);
     if (result == STORE_FULL || result == STORE_OWNERFULL) {
-        fail_tx(tx, STORE_BLAME_NOBODY, "pending-full", log, p);
+        fail_tx(tx, STORE_BLAME_NOBODY, "pending-full", NULL, log, p);
         pending_full(out, cfg, result, p);
         return APR_ENOSPC;
     }
@@ -192,30 +241,32 @@ apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome
                            const log_sink_t *log, apr_pool_t *p)
 {
     const char *reason = event->outcome ? event->outcome->reason : "";
+    policy_trail_t trail;
     apr_status_t rv;
+    int by = -1;
 
     outcome_init(out);
+    tx->record = "";
+    tx->news = 0;
     if (tx->state != POLICY_TX_CLAIMED) {
         outcome_unavailable(out, "not-claimed", 0, p,
                             "the transaction is not held by this request");
         return APR_EINVAL;
     }
-    rv = notify_all(tx, event, out, log, p);
+    rv = notify_all(&trail, tx, event, -1, &by, out, log, p);
     switch (event->event) {
     case POLICY_EVENT_ISSUED:
         if (rv == APR_SUCCESS)
-            return commit_tx(tx, event, out, log, p);
-        tx->forbidden = 1;
-        fail_tx(tx, out->result == OUTCOME_REFUSED ? STORE_BLAME_DEVICE : STORE_BLAME_NOBODY,
-                out->reason, log, p);
+            return commit_tx(tx, event, &trail, out, log, p);
+        forbid(tx, event, by, out, log, p);
         return rv;
     case POLICY_EVENT_PENDING:
-        return pend_tx(tx, event, out, log, p);
+        return pend_tx(tx, event, &trail, out, log, p);
     case POLICY_EVENT_REFUSED:
-        fail_tx(tx, STORE_BLAME_DEVICE, reason, log, p);
+        fail_tx(tx, STORE_BLAME_DEVICE, reason, &trail, log, p);
         break;
     case POLICY_EVENT_TRANSIENT:
-        fail_tx(tx, STORE_BLAME_NOBODY, reason, log, p);
+        fail_tx(tx, STORE_BLAME_NOBODY, reason, &trail, log, p);
         break;
     case POLICY_EVENT_UNKNOWN:
         break;

@@ -27,6 +27,7 @@ struct policy_t {
     const policy_config_t *cfg;
     apr_array_header_t *links; /* of policy_link_t */
     policy_secret_t secret;    /* current, previous; none where no provider needs one */
+    struct policy_worker_t *worker; /* of this child, see policy_outbox.h */
 };
 
 /*
@@ -59,8 +60,8 @@ void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p);
 
 /*
  * Seals plain for tx_key by the current secret, and opens it by the current or the previous one;
- * what is opened is cleansed with p.  APR_EGENERAL: no secret, or no random numbers; APR_EINVAL:
- * not sealed by this service for this transaction.
+ * what is opened is cleansed with p, and a NUL follows it.  APR_EGENERAL: no secret, or no random
+ * numbers; APR_EINVAL: not sealed by this service for this transaction.
  */
 apr_status_t policy_seal(crypt_buf_t *sealed, const policy_t *policy, const char *tx_key,
                          const crypt_buf_t *plain, apr_pool_t *p);

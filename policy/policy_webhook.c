@@ -3,8 +3,9 @@
  * Policy "webhook": another service is asked, by JSON over HTTPS or a unix socket, and told how it
  * ended.  docs/policy.md is the format.
  *
- * Only HTTP 200 with "allow": true is a yes.  News is sent on a best-effort basis: what cannot be
- * delivered at once is logged and lost.
+ * Only HTTP 200 with "allow": true is a yes.  News go through the outbox, so that they are
+ * delivered although the receiver is down at the moment; with notifySync=on that of a certificate
+ * is told at once, and what the receiver has not confirmed is not delivered to the device.
  */
 #include "policy_webhook.h"
 #include "../common/http_client.h"
@@ -18,6 +19,10 @@
 #define SECRET_MAX 1024
 #define BODY_MAX (64 * 1024)
 #define RETRY apr_time_from_sec(30) /* where the peer names no time */
+/* those of 4xx that may pass (RFC 9110, RFC 6585); 401: secrets differ while they are changed */
+#define HTTP_UNAUTHORIZED 401
+#define HTTP_TIMEOUT 408
+#define HTTP_TOO_MANY 429
 #define TEXT_REFUSED "The request was refused."
 
 typedef struct webhook_policy_t {
@@ -25,7 +30,7 @@ typedef struct webhook_policy_t {
     const char *secret_file;
     policy_secret_t secret;
     http_client_t *client;
-    int tells_challenge, needs_challenge, notifies;
+    int tells_challenge, needs_challenge, notifies, notifies_sync;
     unsigned adds; /* POLICY_ADDS_*: what the peer may add */
 } webhook_policy_t;
 
@@ -43,6 +48,7 @@ static const settings_key_t webhook_keys[] = {
     {"challenge", "on|off", 0},
     {"challengeRequired", "on|off", 0},
     {"notify", "on|off", 0},
+    {"notifySync", "on|off", 0},
     POLICY_ATTRIBUTES_KEY,
     {"plainLoopback", "on|off", 0},
     {NULL, NULL, 0}};
@@ -96,6 +102,10 @@ static const char *webhook_create(void **pinstance, const settings_t *settings,
         error = settings_get_flag(settings, "challengeRequired", 1, &self->needs_challenge, p);
     if (!error)
         error = settings_get_flag(settings, "notify", 1, &self->notifies, p);
+    if (!error)
+        error = settings_get_flag(settings, "notifySync", 0, &self->notifies_sync, p);
+    if (!error && self->notifies_sync && !self->notifies)
+        error = "notifySync=on needs notify=on";
     if (!error)
         error = policy_attributes_setting(&self->adds, settings, p);
     if (!error)
@@ -199,6 +209,12 @@ static apr_status_t post(const webhook_policy_t *self, const char *body, apr_tim
     return http_client_call(self->client, &request, answer, log, p);
 }
 
+/* What came instead of a good answer. */
+static const char *describe(apr_status_t rv, const http_answer_t *answer, apr_pool_t *p)
+{
+    return rv == APR_SUCCESS ? apr_psprintf(p, "HTTP status %d", answer->status) : answer->error;
+}
+
 /* Sets out for a peer that gave no verdict. */
 static apr_status_t no_verdict(const webhook_policy_t *self, const http_answer_t *answer,
                                const char *why, outcome_t *out, const log_sink_t *log,
@@ -225,11 +241,8 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
     if (!body)
         return out->result == OUTCOME_REFUSED ? APR_EACCES : APR_EGENERAL;
     rv = post(self, body, tx->request->deadline, &answer, log, p);
-    if (rv != APR_SUCCESS)
-        return no_verdict(self, &answer, answer.error, out, log, p);
-    if (answer.status != 200)
-        return no_verdict(self, &answer, apr_psprintf(p, "HTTP status %d", answer.status), out, log,
-                          p);
+    if (rv != APR_SUCCESS || answer.status != 200)
+        return no_verdict(self, &answer, describe(rv, &answer, p), out, log, p);
     error = webhook_read(&verdict, &answer.body, self->adds, p);
     if (error)
         return no_verdict(self, &answer, error, out, log, p);
@@ -243,28 +256,72 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
     return APR_EACCES;
 }
 
+/*
+ * Tells the receiver of a certificate while the device waits.  Only a status 2xx that does not say
+ * "allow": false lets it have the certificate.
+ */
+static apr_status_t confirm(const webhook_policy_t *self, const char *body, apr_time_t deadline,
+                            outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+{
+    webhook_verdict_t verdict;
+    http_answer_t answer;
+    apr_status_t rv = post(self, body, deadline, &answer, log, p);
+    int group = rv == APR_SUCCESS ? answer.status / 100 : 0;
+
+    if ((group == 2 || group == 4) && webhook_forbids(&verdict, &answer.body, p)) {
+        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "webhook-forbidden",
+                       *verdict.text ? verdict.text : TEXT_REFUSED, p,
+                       "the webhook forbids delivery: %s",
+                       *verdict.reason ? verdict.reason : "no");
+        return APR_EACCES;
+    }
+    if (group == 2)
+        return APR_SUCCESS;
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0221),
+           "service '%s': webhook %s did not confirm a certificate, which is not delivered: %s",
+           self->cfg->service, answer.peer, describe(rv, &answer, p));
+    outcome_unavailable(out, "webhook", answer.retry_after > 0 ? answer.retry_after : RETRY, p,
+                        "webhook %s did not confirm: %s", answer.peer, describe(rv, &answer, p));
+    out->text = POLICY_TEXT_UNAVAILABLE;
+    return APR_EGENERAL;
+}
+
 static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
                                    const policy_event_t *event, const char **news,
-                                   outcome_t *out,
-                                   const log_sink_t *log, apr_pool_t *p)
+                                   outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
     const webhook_policy_t *self = instance;
-    const char *body = self->notifies ? webhook_news(tx, event, p) : NULL;
-    http_answer_t answer;
-    apr_status_t rv;
+    int issued = event->event == POLICY_EVENT_ISSUED;
+    const char *id, *body;
 
-    (void)news;
-    (void)out;
-    if (!body)
+    if (!self->notifies)
         return APR_SUCCESS;
-    rv = post(self, body, tx->request->deadline, &answer, log, p);
+    id = policy_news_id(tx, self, event->event, p);
+    body = id ? webhook_news(tx, event, id, p) : NULL;
+    if (issued && !body) {
+        outcome_unavailable(out, "webhook", RETRY, p, "the webhook's news cannot be written");
+        return APR_EGENERAL;
+    }
+    if (issued && self->notifies_sync)
+        return confirm(self, body, tx->request->deadline, out, log, p);
+    *news = body;
+    return APR_SUCCESS;
+}
+
+static apr_status_t webhook_deliver(void *instance, const char *news, apr_time_t deadline,
+                                    outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+{
+    http_answer_t answer;
+    apr_status_t rv = post(instance, news, deadline, &answer, log, p);
+
     if (rv == APR_SUCCESS && answer.status / 100 == 2)
         return APR_SUCCESS;
-    log_to(log, LOG_SINK_WARN, SCEPTAG(0221),
-           "service '%s': webhook %s was not told how transaction %s ended: %s",
-           self->cfg->service, answer.peer, http_printable(tx->request->transaction_id, 64, p),
-           rv == APR_SUCCESS ? apr_psprintf(p, "HTTP status %d", answer.status) : answer.error);
-    return APR_SUCCESS;
+    outcome_unavailable(out, "webhook", answer.retry_after, p, "webhook %s: %s", answer.peer,
+                        describe(rv, &answer, p));
+    if (rv == APR_SUCCESS && answer.status / 100 == 4 && answer.status != HTTP_UNAUTHORIZED &&
+        answer.status != HTTP_TIMEOUT && answer.status != HTTP_TOO_MANY)
+        return APR_EINVAL;
+    return rv == APR_SUCCESS ? APR_EAGAIN : rv;
 }
 
 const policy_provider_t policy_webhook = {.name = "webhook",
@@ -277,4 +334,5 @@ const policy_provider_t policy_webhook = {.name = "webhook",
                                           .fingerprint = webhook_fingerprint,
                                           .reserve = webhook_reserve,
                                           .verify = webhook_verify,
-                                          .notify = webhook_notify};
+                                          .notify = webhook_notify,
+                                          .deliver = webhook_deliver};

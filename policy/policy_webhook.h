@@ -22,8 +22,14 @@ typedef struct webhook_verdict_t {
 const char *webhook_question(const policy_tx_t *tx, int with_challenge, outcome_t *out,
                              apr_pool_t *p);
 
-/* The news of how it ended, JSON in p; NULL: not worth telling, or no memory. */
-const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, apr_pool_t *p);
+/* The news of how it ended, by which id they are known, JSON in p; NULL: not worth telling, or no
+ * memory. */
+const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, const char *id,
+                         apr_pool_t *p);
+
+/* Whether the body of an answer to news is a JSON object with an "allow" that is not true; *verdict
+ * has its texts. */
+int webhook_forbids(webhook_verdict_t *verdict, const crypt_buf_t *body, apr_pool_t *p);
 
 /*
  * Reads an answer to a question: one JSON object, no name twice, "allow" true or false, "reason"

@@ -2,6 +2,7 @@
 /* The webhook's JSON; see policy_webhook.h. */
 #include "policy_webhook.h"
 #include "policy_json.h"
+#include "policy_outbox.h"
 #include "../common/csr_names.h"
 #include "../common/http_client.h"
 #include <apr_lib.h>
@@ -11,6 +12,7 @@
 
 #define REASON_MAX 200 /* bytes of a peer's texts */
 #define TEXT_MAX 200
+#define SUBJECT_MAX 8192 /* bytes of a subject in news, which are kept */
 
 /* Lower-case hex of a certificate's number. */
 static const char *serial_of(const X509 *cert, apr_pool_t *p)
@@ -83,20 +85,10 @@ const char *webhook_question(const policy_tx_t *tx, int with_challenge, outcome_
     return text;
 }
 
-/* Upper-case hex of the certificate's SHA-1, as Windows shows it. */
-static const char *thumbprint(const crypt_buf_t *der, apr_pool_t *p)
+const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, const char *id,
+                         apr_pool_t *p)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int len = 0;
-
-    if (!EVP_Digest(der->data, der->len, digest, &len, EVP_sha1(), NULL))
-        return NULL;
-    return crypt_hex(digest, len, 1, p);
-}
-
-const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, apr_pool_t *p)
-{
-    const char *name = NULL;
+    const char *name = NULL, *subject;
     json_t *object;
 
     if (event->event == POLICY_EVENT_ISSUED)
@@ -108,11 +100,14 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, apr
     if (!name || !tx->request)
         return NULL;
     object = make_head(tx, "notify", p);
+    subject = http_printable(tx->request->csr->subject_text, SUBJECT_MAX, p);
+    json_object_set_new(object, "subject", policy_json_string(subject, p));
+    json_object_set_new(object, "id", policy_json_string(id, p));
     json_object_set_new(object, "event", json_string(name));
     if (event->event == POLICY_EVENT_ISSUED) {
         json_object_set_new(object, "serial", policy_json_string(event->serial, p));
         json_object_set_new(object, "thumbprint",
-                            policy_json_string(thumbprint(&event->certificate, p), p));
+                            policy_json_string(policy_thumbprint(&event->certificate, p), p));
     }
     if (event->event == POLICY_EVENT_REFUSED && event->outcome)
         json_object_set_new(object, "reason", policy_json_string(event->outcome->reason, p));
@@ -149,4 +144,19 @@ const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, un
     }
     json_decref(object);
     return error;
+}
+
+int webhook_forbids(webhook_verdict_t *verdict, const crypt_buf_t *body, apr_pool_t *p)
+{
+    json_t *object = json_loadb((const char *)body->data, body->len, 0, NULL);
+    const json_t *allow = json_object_get(object, "allow");
+    const char *reason = json_string_value(json_object_get(object, "reason"));
+    const char *text = json_string_value(json_object_get(object, "text"));
+    int forbids = allow && !json_is_true(allow);
+
+    memset(verdict, 0, sizeof(*verdict));
+    verdict->reason = reason ? http_printable(reason, REASON_MAX, p) : "";
+    verdict->text = text ? http_printable(text, TEXT_MAX, p) : "";
+    json_decref(object);
+    return forbids;
 }

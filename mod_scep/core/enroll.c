@@ -98,6 +98,7 @@ void scep_trace_tx(scep_trace_t *trace, const policy_tx_t *tx, apr_pool_t *p)
     if (tx->store_tx.challenge.bound)
         trace->bound = tx->store_tx.challenge.bound;
     trace->attributes = &tx->attributes;
+    trace->tx_key = tx->tx_key;
 }
 
 void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request_t *request,
@@ -154,6 +155,7 @@ static void ask_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx
         event->wait = PENDING_RETRY;
     if (event->event != POLICY_EVENT_ISSUED)
         return;
+    event->not_after = crypt_asn1_time(X509_get0_notAfter(answer.leaf));
     event->certificate = cms_encode(ASN1_ITEM_rptr(X509), answer.leaf, ctx->pool);
     serial = apr_pstrdup(ctx->pool, crypt_serial_text(X509_get0_serialNumber(answer.leaf),
                                                       ctx->pool));
@@ -235,8 +237,11 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
     if (event.event == POLICY_EVENT_PENDING || (rv != APR_SUCCESS &&
                                                 event.event == POLICY_EVENT_ISSUED))
         trace->outcome = end;
-    else if (event.event == POLICY_EVENT_ISSUED)
+    else if (event.event == POLICY_EVENT_ISSUED) {
+        trace->record = tx->record;
+        trace->news = tx->news;
         scep_deliver(enrollment, ctx, &event.certificate, trace);
+    }
 }
 
 /* 4. policy begin, and what follows from it. */

@@ -133,6 +133,9 @@ typedef struct scep_trace_t {
     scep_verdict_e verdict;
     policy_call_t asked, told;      /* a registration point, by verify and by notify */
     int notified;                   /* policy was told how it ended: 1; -1: it failed; 0: no */
+    const char *tx_key;             /* the store's name of the transaction */
+    const char *record;             /* of a certificate that was issued now: the store's, JSON */
+    int news;                       /* of it, that are still to be delivered */
     apr_time_t clock;               /* end of the last step; 0: steps are not measured */
     apr_interval_time_t steps[SCEP_STEPS]; /* -1: was not taken */
 } scep_trace_t;

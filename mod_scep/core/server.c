@@ -24,6 +24,7 @@ static scep_response_t *response_make(apr_pool_t *p)
     trace->operation = trace->message_type = trace->transaction_id = trace->subject = "";
     trace->template_name = trace->challenge_id = trace->challenge_caller = "";
     trace->serial = trace->algorithms = trace->renews = trace->bound = "";
+    trace->tx_key = trace->record = "";
     for (i = 0; i < SCEP_STEPS; i++)
         trace->steps[i] = -1;
     outcome_init(&trace->outcome);

@@ -63,8 +63,8 @@ def test_yes(server, hook, keys):
     asked, = hook.of("verify")
     assert asked["service"] == "open" and asked["subject"] == "CN=hooked" and asked["renewal"] is False
     assert asked["keyType"] == "RSA-2048" and asked["csr"] and "challenge" not in asked
-    told, = hook.of("notify")
-    assert told["event"] == "issued" and told["transactionID"] == asked["transactionID"]
+    told, = hook.news(asked["transactionID"])
+    assert told["event"] == "issued" and len(told["id"]) == 64
     assert int(told["serial"], 16) == reply.leaf.serial_number
 
 
@@ -78,11 +78,12 @@ def test_a_lost_answer_is_not_asked_for_twice(server, hook, keys):
 
 def test_no(server, hook, keys):
     hook.answer = (200, (), {"allow": False, "reason": "serial\r\nunknown", "text": "Not one of ours."})
-    _, reply, _ = ask(server, keys[0])
+    _, reply, spec = ask(server, keys[0])
     assert (reply.status, reply.fail_info) == (scep.FAILURE, scep.BAD_REQUEST)
     assert reply.fail_text == "Not one of ours." and reply.hresult is not None
     assert server.log.wait(r"webhook-refused.*the webhook says: serial  unknown")
-    assert hook.of("notify")[0]["event"] == "refused"
+    told, = hook.news(spec.txid)
+    assert told["event"] == "refused" and told["reason"] == "webhook-refused"
 
 
 BROKEN = {
@@ -96,11 +97,11 @@ BROKEN = {
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
 def test_anything_else_is_no_yes(server, hook, keys, answer):
-    server.expect("SCEP0220")
+    server.expect("SCEP0220", "SCEP0285")
     hook.answer = answer
-    response, _, _ = ask(server, keys[0])
+    response, _, spec = ask(server, keys[0])
     assert response.status == 503 and int(response.header("Retry-After")) > 0
-    assert not hook.of("notify")
+    assert spec.txid not in [told["transactionID"] for told in hook.of("notify")]
     hook.allow()
     env.wait_until(lambda: ask(server, keys[0])[0].status == 200)
 
@@ -113,11 +114,55 @@ def test_retry_after_is_passed_on(server, hook, keys, status):
     assert response.status == 503 and response.header("Retry-After") == "77"
 
 
-def test_lost_news_is_logged(server, hook, keys):
-    server.expect("SCEP0221")
+def test_news_that_are_never_taken(server, hook, keys):
+    """They are lost, with a line that names transaction and reason; the certificate is out all the same."""
+    server.expect("SCEP0283")
+    hook.thanks = (410, (), {})
+    _, reply, spec = ask(server, keys[0])
+    assert reply.status == scep.SUCCESS
+    server.log.wait("SCEP0283.*%s.*webhook#1.*HTTP status 410" % spec.txid)
+
+
+def test_news_are_tried_again(server, hook, keys):
+    server.expect("SCEP0285")
     hook.thanks = (500, (), {})
-    assert ask(server, keys[0])[1].status == scep.SUCCESS
-    assert server.log.wait("SCEP0221.*HTTP status 500")
+    _, reply, spec = ask(server, keys[0])
+    assert reply.status == scep.SUCCESS
+    server.log.wait("SCEP0285.*HTTP status 500")
+    hook.news(spec.txid, 1, 30)
+    hook.allow()
+    tried = hook.news(spec.txid, 2, 60)
+    assert tried[0] == tried[1] and tried[0]["event"] == "issued"
+    server.log.wait("SCEP0286")
+
+
+SYNC = {
+    "confirmed": ((204, (), b""), scep.SUCCESS),
+    "forbidden": ((403, (), {"allow": False, "text": "Lost."}), scep.FAILURE),
+    "forbidden by 200": ((200, (), {"allow": False, "text": "Lost."}), scep.FAILURE),
+    "away": ((500, (), {}), None),
+}
+
+
+@pytest.mark.parametrize("thanks, status", SYNC.values(), ids=SYNC.keys())
+def test_confirmation(factory, hook, keys, thanks, status):
+    """notifySync: what the receiver has not confirmed does not leave; the device can come again."""
+    server = factory.httpd([service(hook.policy("challengeRequired=off", "notifySync=on"))]).start()
+    server.expect("SCEP0121", "SCEP0221")
+    hook.thanks = thanks
+    response, reply, spec = ask(server, keys[0])
+    assert [told["event"] for told in hook.news(spec.txid)] == ["issued"]
+    if status is None:
+        assert response.status == 503 and server.log.wait("SCEP0221.*HTTP status 500")
+        hook.allow()
+        client = server.client(keep_alive=False)
+        client.cacert()
+        assert client.transact(spec).status == scep.SUCCESS
+        assert len({told["id"] for told in hook.news(spec.txid, 2)}) == 1
+    else:
+        assert reply.status == status
+        if status == scep.FAILURE:
+            assert reply.fail_text == "Lost." and server.log.wait("SCEP0121")   # it was revoked, or not: SCEP0120
 
 
 def test_both_must_allow(server, hook, keys):
@@ -136,7 +181,7 @@ def test_both_must_allow(server, hook, keys):
 
 def test_slow_webhook_leaves_workers(server, hook, keys):
     """Four calls of a child hang, further ones fail at once, and what needs no policy is answered."""
-    server.expect("SCEP0220")
+    server.expect("SCEP0220", "SCEP0285")
     hook.gate.clear()
     statuses = []
     threads = [threading.Thread(target=lambda n=n: statuses.append(ask(server, keys[n % 4])[0].status))
@@ -200,7 +245,7 @@ def test_two_hosts(factory, keys, hook):
     spec = clients[0].spec(key=keys[0], subject="CN=two")
     leaf = clients[0].transact(spec).leaf
     assert clients[1].transact(spec).leaf == leaf
-    assert len(hook.of("verify")) == 1 and len(hook.of("notify")) == 1
+    assert len(hook.of("verify")) == 1 and len(hook.news(spec.txid)) == 1
     hosts[0].expect("SCEP0220")
     hook.answer = (500, (), {})
     refused = clients[0].spec(key=keys[1], subject="CN=later")
@@ -281,6 +326,6 @@ def test_receiver_of_the_examples(factory, keys):
     _, reply, _ = ask(server, keys[0], subject="CN=stranger")
     assert (reply.status, reply.fail_text) == (scep.FAILURE, "This device is not registered.")
     (folder / "secret").write_text("another secret that nobody else has\n")
-    server.expect("SCEP0220", "SCEP0221")
+    server.expect("SCEP0220", "SCEP028")
     assert ask(server, keys[0], subject="CN=listed")[0].status == 503
     env.stop(process)

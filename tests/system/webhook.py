@@ -32,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.hook.heard(told)
         if told["operation"] == "verify":
             self.hook.gate.wait(30)
+        elif self.hook.hang:
+            self.hook.hang.wait(30)
         status, headers, answer = self.hook.answer if told["operation"] == "verify" else self.hook.thanks
         if status == 0:
             self.close_connection = True
@@ -68,6 +70,7 @@ class Webhook:
         self.folder = env.folder("webhook")
         self.secret, self.told, self.lock = SECRET, [], threading.Lock()
         self.gate = threading.Event()
+        self.hang = None        # set: news are not answered until the event
         self.allow()
         self._certificates(kind)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -107,6 +110,13 @@ class Webhook:
     def of(self, operation):
         with self.lock:
             return [told for told in self.told if told["operation"] == operation]
+
+    def news(self, txid, count=1, timeout=20):
+        """The news of a transaction, once there are so many."""
+        def found():
+            got = [told for told in self.of("notify") if told["transactionID"] == txid]
+            return got if len(got) >= count else None
+        return env.wait_until(found, timeout, what="no news of %s" % txid)
 
     def allow(self):
         """Says yes at once."""

@@ -35,6 +35,7 @@ void policy_fixture_setup(void)
     cfg->lease = apr_time_from_sec(30);
     cfg->busy_wait = apr_time_from_msec(100);
     cfg->poll_interval = apr_time_from_sec(10);
+    cfg->news_lifetime = apr_time_from_sec(3600);
     fixture.policy = policy_make(cfg, fixture.p);
     fixture.request.template_name = "Device";
     fixture.request.authorization = POLICY_BY_CHALLENGE;
@@ -119,4 +120,15 @@ apr_status_t policy_fixture_finish(policy_event_e what)
     event.wait = apr_time_from_sec(5);
     event.outcome = what == POLICY_EVENT_ISSUED ? NULL : &why;
     return policy_finish(fixture.tx, &event, &fixture.out, fixture.sink, fixture.p);
+}
+
+int policy_fixture_work(void)
+{
+    policy_work_t work = {0};
+    int done = 0;
+
+    work.deadline = apr_time_now() + apr_time_from_sec(10);
+    work.holder = "unit";
+    policy_work(fixture.policy, &work, &done, fixture.sink, fixture.p);
+    return done;
 }

@@ -41,4 +41,7 @@ apr_status_t policy_fixture_ask(void);
 /* policy_finish(). */
 apr_status_t policy_fixture_finish(policy_event_e what);
 
+/* One round of policy_work(); how many news were delivered. */
+int policy_fixture_work(void);
+
 #endif /* UNIT_POLICY_FIXTURE_H */

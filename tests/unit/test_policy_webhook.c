@@ -72,6 +72,8 @@ static const struct {
                     {"url=https://hook.example/", "timeout=0s", "timeout"},
                     {"url=https://hook.example/", "concurrency=0", "concurrency"},
                     {"url=https://hook.example/", "notify=maybe", "notify"},
+                    {"url=https://hook.example/", "notifySync=yes", "notifySync"},
+                    {"notify=off", "notifySync=on", "needs notify=on"},
                     {"url=https://hook.example/", "secret=0123", "secret"},
                     {"url=https://hook.example/", "key=/k", "certificate"},
                   {"url=https://hook.example/", "attributes=san", "template, subject and sid"},
@@ -79,10 +81,13 @@ static const struct {
 
 START_TEST(options_are_checked)
 {
-    const char *words[4] = {option_cases[_i].word1, option_cases[_i].word2, NULL, NULL}, *error;
+    const char *words[5] = {option_cases[_i].word1, option_cases[_i].word2, NULL, NULL, NULL};
+    const char *error;
 
     if (words[1] && strncmp(words[1], "secretFile=", 11) != 0)
         words[2] = "secretFile=/a";
+    if (strncmp(words[0], "notify=", 7) == 0)
+        words[3] = "url=https://hook.example/";
     error = policy_fixture_add("webhook", words);
     if (option_cases[_i].error) {
         ck_assert_ptr_nonnull(error);
@@ -386,10 +391,12 @@ START_TEST(news)
     ck_assert_int_eq(policy_fixture_ask(), APR_SUCCESS);
     http_fixture_answer(server, "204 Thanks", "", "");
     ck_assert_int_eq(policy_fixture_finish(event_cases[_i].event), APR_SUCCESS);
+    ck_assert_int_eq(*server->requests, 1); /* the device does not wait for it */
+    ck_assert_int_eq(policy_fixture_work(), event_cases[_i].name ? 1 : 0);
     ck_assert_int_eq(*server->requests, event_cases[_i].name ? 2 : 1);
-    ck_assert_ptr_null(strstr(fixture_log_text(f->sink), "SCEP0221"));
     if (!event_cases[_i].name)
         return;
+    ck_assert_uint_eq(strlen(said("id")), STORE_ID_LEN);
     ck_assert_str_eq(said("operation"), "notify");
     ck_assert_str_eq(said("event"), event_cases[_i].name);
     ck_assert_str_eq(said("transactionID"), f->request.transaction_id);
@@ -402,14 +409,88 @@ START_TEST(news)
 }
 END_TEST
 
-START_TEST(lost_news_forbids_nothing)
+static const struct {
+    const char *status, *headers;
+    const char *tag; /* of what became of it; NULL: delivered */
+} thanks_cases[] = {{"200 OK", "", NULL},
+                    {"204 Thanks", "", NULL},
+                    {"299 Well", "", NULL},
+                    {"302 Found", "Location: /good\r\n", "SCEP0285"},
+                    {"400 Bad", "", "SCEP0283"},
+                    {"401 Who", "", "SCEP0285"},
+                    {"404 Where", "", "SCEP0283"},
+                    {"408 Slow", "", "SCEP0285"},
+                    {"410 Gone", "", "SCEP0283"},
+                    {"429 Much", "Retry-After: 9\r\n", "SCEP0285"},
+                    {"500 Broken", "", "SCEP0285"},
+                    {"503 Away", "", "SCEP0285"}};
+
+/* However it goes, the certificate is not held up. */
+START_TEST(thanks)
 {
+    const char *tag = thanks_cases[_i].tag;
+
     start("/answer", "challengeRequired=off", NULL);
     policy_fixture_request(NULL, NULL);
     ck_assert_int_eq(policy_fixture_ask(), APR_SUCCESS);
-    http_fixture_answer(server, "500 Broken", "", "");
+    http_fixture_answer(server, thanks_cases[_i].status, thanks_cases[_i].headers, "");
     ck_assert_int_eq(policy_fixture_finish(POLICY_EVENT_ISSUED), APR_SUCCESS);
-    ck_assert_ptr_nonnull(strstr(fixture_log_text(f->sink), "SCEP0221"));
+    ck_assert_int_eq(policy_fixture_work(), tag ? 0 : 1);
+    ck_assert_int_eq(*server->requests, 2);
+    ck_assert(!tag || strstr(fixture_log_text(f->sink), tag));
+}
+END_TEST
+
+static const struct {
+    const char *path, *status, *body;
+    apr_status_t rv;
+} sync_cases[] = {{"/answer", "200 OK", "{}", APR_SUCCESS},
+                  {"/answer", "204 Thanks", "", APR_SUCCESS},
+                  {"/answer", "200 OK", "fine", APR_SUCCESS},
+                  {"/answer", "200 OK", "{\"allow\":true}", APR_SUCCESS},
+                  {"/answer", "200 OK", "{\"allow\":false,\"text\":\"Gone.\"}", APR_EACCES},
+                  {"/answer", "200 OK", "{\"allow\":0}", APR_EACCES},
+                  {"/answer", "200 OK", "{\"allow\":false,\"attributes\":1}", APR_EACCES},
+                  {"/answer", "403 No", "{\"allow\":false}", APR_EACCES},
+                  {"/answer", "403 No", "{}", APR_EGENERAL},
+                  {"/answer", "403 No", "{\"allow\":true}", APR_EGENERAL},
+                  {"/answer", "429 Much", "", APR_EGENERAL},
+                  {"/answer", "302 Found", "{\"allow\":true}", APR_EGENERAL},
+                  {"/answer", "500 No", "{\"allow\":false}", APR_EGENERAL}};
+
+/* No certificate leaves that the receiver has not confirmed. */
+START_TEST(confirmed)
+{
+    apr_status_t rv = sync_cases[_i].rv;
+
+    start(sync_cases[_i].path, "challengeRequired=off", "notifySync=on");
+    policy_fixture_request(NULL, NULL);
+    ck_assert_int_eq(policy_fixture_ask(), APR_SUCCESS);
+    http_fixture_answer(server, sync_cases[_i].status, "", sync_cases[_i].body);
+    ck_assert_int_eq(policy_fixture_finish(POLICY_EVENT_ISSUED), rv);
+    ck_assert_int_eq(*server->requests, 2);
+    ck_assert_str_eq(said("event"), "issued");
+    ck_assert_int_eq(f->tx->forbidden, rv != APR_SUCCESS);
+    ck_assert_int_eq(f->out.result, rv == APR_SUCCESS  ? OUTCOME_SUCCESS
+                                    : rv == APR_EACCES ? OUTCOME_REFUSED
+                                                       : OUTCOME_UNAVAILABLE);
+    ck_assert_int_eq(strstr(fixture_log_text(f->sink), "SCEP0221") != NULL, rv == APR_EGENERAL);
+    if (rv == APR_EACCES)
+        ck_assert_str_eq(f->out.reason, "webhook-forbidden");
+    ck_assert_int_eq(policy_fixture_work(), 0); /* nothing is left to be told */
+}
+END_TEST
+
+START_TEST(confirmation_needs_an_answer)
+{
+    start("/answer", "challengeRequired=off", "notifySync=on");
+    policy_fixture_request(NULL, NULL);
+    ck_assert_int_eq(policy_fixture_ask(), APR_SUCCESS);
+    *server->closed = 1;
+    http_fixture_answer(server, "200 OK", "Connection: close\r\n", "");
+    f->request.deadline = apr_time_now() - 1;
+    ck_assert_int_eq(policy_fixture_finish(POLICY_EVENT_ISSUED), APR_EGENERAL);
+    ck_assert_int_eq(f->out.result, OUTCOME_UNAVAILABLE);
 }
 END_TEST
 
@@ -446,7 +527,9 @@ Suite *test_policy_webhook_suite(void)
     tcase_add_test(tc, long_texts_are_cut);
     tcase_add_test(tc, both_must_allow);
     tcase_add_loop_test(tc, news, 0, COUNT(event_cases));
-    tcase_add_test(tc, lost_news_forbids_nothing);
+    tcase_add_loop_test(tc, thanks, 0, COUNT(thanks_cases));
+    tcase_add_loop_test(tc, confirmed, 0, COUNT(sync_cases));
+    tcase_add_test(tc, confirmation_needs_an_answer);
     tcase_add_test(tc, news_can_be_off);
     suite_add_tcase(suite, tc);
     return suite;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a host does besides answering requests: it announces itself (mod_scep_announce.h), delivers
+ * news and lets policies work (policy_work()), and moves request-status files.
+ */
+#ifndef MOD_SCEP_WORKER_H
+#define MOD_SCEP_WORKER_H
+
+#include "mod_scep_config.h"
+
+/* post_config, as root: the lock file of a state directory.  0 or errno. */
+int scep_worker_setup(const char *state_directory, uid_t uid, gid_t gid, apr_pool_t *p);
+
+/* child_init: starts this child's thread. */
+void scep_worker_child(server_rec *main_server, apr_pool_t *pchild);
+
+#endif /* MOD_SCEP_WORKER_H */
