@@ -266,7 +266,7 @@ class Intune:
                                  usage=("digital_signature", "key_encipherment"),
                                  days=-1 if kind == "expired" else 365)
         self.key = key
-        self.certificate = pki.certificate("application", key)
+        self.signer = self.certificate = pki.certificate("application", key)
         files = pki.Pki(self.folder)
         files.write("ca.pem", pki.pem_of(ca), 0o644)
         files.write("server.pem", pki.pem_of(server))
@@ -309,7 +309,7 @@ class Intune:
         content = os.urandom(size)
         self.issued[content] = (subject, valid)
         signed = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(
-            self.certificate, self.key, hashes.SHA256())
+            self.signer, self.key, hashes.SHA256())
         return base64.b64encode(signed.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])).decode()
 
     def judge(self, csr):
