@@ -118,7 +118,7 @@ START_TEST(late_calls)
 END_TEST
 
 #define THREADS 8
-#define ROUNDS 2000
+#define ROUNDS 300
 
 static int most, inside;
 
