@@ -107,14 +107,18 @@ apr_status_t policy_fixture_ask(void)
 
 apr_status_t policy_fixture_finish(policy_event_e what)
 {
+    fixture_certificate_t want = {0};
+    unsigned char *der = NULL;
     policy_event_t event = {0};
     outcome_t why;
+    int len = i2d_X509(fixture_certificate(fixture.p, &want), &der);
 
     outcome_init(&why);
     why.reason = "unit-reason";
     event.event = what;
-    event.certificate.data = (const unsigned char *)"certificate";
-    event.certificate.len = 11;
+    event.certificate.data = apr_pmemdup(fixture.p, der, (apr_size_t)len);
+    event.certificate.len = (apr_size_t)len;
+    OPENSSL_free(der);
     event.serial = "0a0b";
     event.cookie = "cookie";
     event.wait = apr_time_from_sec(5);

@@ -343,7 +343,7 @@ START_TEST(certificate_needs_a_note)
     ck_assert_ptr_nonnull(strstr(server->request, "POST /answer/Certificate/Notify HTTP/1.1\r\n"));
     ck_assert_str_eq(said("disposition"), "success");
     ck_assert_str_eq(said("transactionId"), f->request.transaction_id);
-    ck_assert_str_eq(said("certificate"), "Y2VydGlmaWNhdGU=");
+    ck_assert_int_eq(strncmp(said("certificate"), "MII", 3), 0);
     ck_assert_int_eq(told.status, atoi(issued_cases[_i].status));
 }
 END_TEST
