@@ -314,6 +314,23 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
     return rv;
 }
 
+/*
+ * Counts a refusal as claim counts a challenge that is no good: where a provider asks somebody else
+ * what a challenge is worth, guesses pass the claim.
+ */
+static void count_refusal(const policy_tx_t *tx, const log_sink_t *log, apr_pool_t *p)
+{
+    const policy_config_t *cfg = tx->policy->cfg;
+    store_claim_t limits;
+
+    memset(&limits, 0, sizeof(limits));
+    policy_add_limits(&limits, cfg, tx->request, p);
+    if ((limits.limit[0].max > 0 || limits.limit[1].max > 0) &&
+        store_count(cfg->store, cfg->service, &limits, p) != APR_SUCCESS)
+        log_to(log, LOG_SINK_WARN, SCEPTAG(0206),
+               "service '%s': the store cannot count a refusal: %s", cfg->service, store_error(p));
+}
+
 /* Whether a person has to say yes, and has not yet. */
 static int waits_for_approval(const policy_tx_t *tx)
 {
@@ -343,8 +360,11 @@ apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *o
         return APR_EINVAL;
     }
     /* what the CA has already was verified before it was submitted */
-    if (!tx->ca_cookie && (rv = verify_all(tx, out, log, p)) != APR_SUCCESS)
+    if (!tx->ca_cookie && (rv = verify_all(tx, out, log, p)) != APR_SUCCESS) {
+        if (out->result == OUTCOME_REFUSED)
+            count_refusal(tx, log, p);
         return rv;
+    }
     if (!tx->ca_cookie && waits_for_approval(tx)) {
         outcome_pending(out, "approval", tx->policy->cfg->poll_interval);
         return APR_INCOMPLETE;

@@ -47,8 +47,7 @@ static const char *limit_name(const char *address, apr_pool_t *p)
     return apr_psprintf(p, "address:%.200s", address ? address : "");
 }
 
-/* Failed challenges are counted in the claim, so that the limits hold on all hosts. */
-static void add_limits(store_claim_t *claim, const policy_config_t *cfg,
+void policy_add_limits(store_claim_t *claim, const policy_config_t *cfg,
                        const policy_request_t *request, apr_pool_t *p)
 {
     if (request->limit_exempt || request->authorization != POLICY_BY_CHALLENGE)
@@ -113,7 +112,7 @@ static apr_status_t make_claim(store_claim_t *claim, const policy_config_t *cfg,
     claim->template_name = request->template_name;
     claim->client =
         apr_pstrndup(p, request->client_address ? request->client_address : "", STORE_TEXT_MAX);
-    add_limits(claim, cfg, request, p);
+    policy_add_limits(claim, cfg, request, p);
     return APR_SUCCESS;
 }
 

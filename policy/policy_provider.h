@@ -39,6 +39,11 @@ void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, 
 /* Refuses an initial request that shows no challenge. */
 void policy_refuse_missing(outcome_t *out, apr_pool_t *p);
 
+/* Sets the limits that count the request's failures in the store, so that they hold on all hosts;
+ * none for one that is exempt or that no challenge allows. */
+void policy_add_limits(store_claim_t *claim, const policy_config_t *cfg,
+                       const policy_request_t *request, apr_pool_t *p);
+
 /* The n-th link of the chain; NULL after the last. */
 const policy_link_t *policy_link_at(const policy_t *policy, int n);
 

@@ -252,6 +252,21 @@ static int is_adopted(const store_claim_t *c)
     return !c->adopt || (c->challenge_id[0] && is_challenge(c->adopt));
 }
 
+/* Whether the limits of a claim can be counted. */
+static int limits_are_valid(const store_claim_t *c)
+{
+    int i;
+
+    for (i = 0; i < STORE_LIMITS; i++) {
+        if (!c->limit[i].name || !*c->limit[i].name || c->limit[i].max == 0)
+            continue;
+        if (!is_text(c->limit[i].name, STORE_TEXT_MAX) || c->limit[i].max < 0 ||
+            c->limit_window <= 0)
+            return 0;
+    }
+    return 1;
+}
+
 /* Whether every field of a claim can be kept. */
 static int claim_is_valid(const store_claim_t *c)
 {
@@ -261,17 +276,11 @@ static int claim_is_valid(const store_claim_t *c)
         if (c->challenge_id[i] && !is_hex(c->challenge_id[i], STORE_ID_LEN))
             return 0;
     }
-    for (i = 0; i < STORE_LIMITS; i++) {
-        if (!c->limit[i].name || !*c->limit[i].name || c->limit[i].max == 0)
-            continue;
-        if (!is_text(c->limit[i].name, STORE_TEXT_MAX) || c->limit[i].max < 0 ||
-            c->limit_window <= 0)
-            return 0;
-    }
-    return is_hex(c->tx_key, STORE_ID_LEN) && is_hex(c->poll_key, STORE_ID_LEN) &&
-           is_hex(c->csr_digest, STORE_ID_LEN) && is_hex(c->nonce, STORE_NONCE_LEN) &&
-           is_hex(c->serial, STORE_SERIAL_LEN) && c->lease > 0 && c->retention > 0 &&
-           c->not_before >= 0 && is_text(c->transaction_id, STORE_TEXT_MAX) &&
+    return limits_are_valid(c) && is_hex(c->tx_key, STORE_ID_LEN) &&
+           is_hex(c->poll_key, STORE_ID_LEN) && is_hex(c->csr_digest, STORE_ID_LEN) &&
+           is_hex(c->nonce, STORE_NONCE_LEN) && is_hex(c->serial, STORE_SERIAL_LEN) &&
+           c->lease > 0 && c->retention > 0 && c->not_before >= 0 &&
+           is_text(c->transaction_id, STORE_TEXT_MAX) &&
            is_text(c->subject, STORE_LONG_TEXT_MAX) && is_text(c->template_name, STORE_TEXT_MAX) &&
            is_text(c->client, STORE_TEXT_MAX) && is_adopted(c);
 }
@@ -287,6 +296,16 @@ apr_status_t store_claim(store_t *store, const char *service, const store_claim_
         return invalid(p, "claim");
     return answer(store->provider->claim(store, service, claim, result, tx, p), result,
                   STORE_NOTFOUND);
+}
+
+apr_status_t store_count(store_t *store, const char *service, const store_claim_t *claim,
+                         apr_pool_t *p)
+{
+    if (!store->provider->count)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !limits_are_valid(claim))
+        return invalid(p, "count");
+    return store->provider->count(store, service, claim, p);
 }
 
 apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,

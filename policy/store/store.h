@@ -279,6 +279,11 @@ struct store_provider_t {
     apr_status_t (*claim)(store_t *store, const char *service, const store_claim_t *claim,
                           store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 
+    /* Counts one failure in every limit of the claim, of which nothing else is looked at: for a
+     * request that a claim let pass and that was refused after it. */
+    apr_status_t (*count)(store_t *store, const char *service, const store_claim_t *claim,
+                          apr_pool_t *p);
+
     /*
      * The certificate is made: consumes the challenge's use.  serial: the certificate's serial
      * number for find_certificate, lower-case hex, at most STORE_CERTIFICATE_SERIAL_MAX digits, ""
@@ -418,6 +423,8 @@ apr_status_t store_issue(store_t *store, const char *service, store_challenge_t 
                          apr_pool_t *p);
 apr_status_t store_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t store_count(store_t *store, const char *service, const store_claim_t *claim,
+                         apr_pool_t *p);
 apr_status_t store_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                           apr_interval_time_t retention, const store_trail_t *trail,

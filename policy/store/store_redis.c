@@ -269,7 +269,8 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
 
 #define REDIS_SLOTS                                                                         \
     .check = redis_check, .prepare = redis_prepare, .child_init = redis_child_init,         \
-    .issue = redis_issue, .claim = redis_claim, .commit = redis_commit, .fail = redis_fail, \
+    .issue = redis_issue, .claim = redis_claim, .count = redis_count,                       \
+    .commit = redis_commit, .fail = redis_fail,                                             \
     .pend = redis_pend, .poll = redis_poll, .find = redis_find,                             \
     .find_certificate = redis_find_certificate, .decide = redis_decide, .list = redis_list, \
     .records = redis_records, .take = redis_take, .settle = redis_settle,                   \

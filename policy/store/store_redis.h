@@ -27,6 +27,7 @@ typedef enum {
     REDIS_SCRIPT_SETTLE,
     REDIS_SCRIPT_OUTBOX,
     REDIS_SCRIPT_LEASE,
+    REDIS_SCRIPT_COUNTER,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 
@@ -88,6 +89,8 @@ apr_status_t redis_read_pages(redis_store_t *self, redis_script_e script, const 
 /* Slots of store_provider_t, see store.h. */
 apr_status_t redis_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t redis_count(store_t *store, const char *service, const store_claim_t *claim,
+                         apr_pool_t *p);
 apr_status_t redis_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                           apr_interval_time_t retention, const store_trail_t *trail,

@@ -76,6 +76,23 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
     return rv;
 }
 
+apr_status_t redis_count(store_t *store, const char *service, const store_claim_t *claim,
+                         apr_pool_t *p)
+{
+    redis_args_t args;
+    store_result_e result;
+    int i;
+
+    redis_start_args(&args, service, p);
+    redis_add_span(&args, claim->limit_window, 1, p);
+    for (i = 0; i < STORE_LIMITS; i++) {
+        if (claim->limit[i].max > 0 && claim->limit[i].name && *claim->limit[i].name)
+            redis_add_text(&args, claim->limit[i].name);
+    }
+    return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_COUNTER, service, &args,
+                          1u << STORE_OK, &result, p);
+}
+
 apr_status_t redis_commit(store_t *store, const char *service, const char *tx_key,
                           apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                           apr_interval_time_t retention, const store_trail_t *trail,

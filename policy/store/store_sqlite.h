@@ -69,6 +69,8 @@ int sqlite_remove_expired(sqlite_call_t *c, apr_int64_t max);
 /* Slots of store_provider_t, see store.h. */
 apr_status_t sqlite_claim(store_t *store, const char *service, const store_claim_t *claim,
                           store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t sqlite_count(store_t *store, const char *service, const store_claim_t *claim,
+                          apr_pool_t *p);
 apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                            apr_interval_time_t retention, const store_trail_t *trail,

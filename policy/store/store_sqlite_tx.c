@@ -258,6 +258,18 @@ static int may_end(sqlite_call_t *c, const char *tx_key, apr_int64_t fence, cons
     return 0;
 }
 
+apr_status_t sqlite_count(store_t *store, const char *service, const store_claim_t *claim,
+                          apr_pool_t *p)
+{
+    sqlite_call_t c;
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    count_failure(&c, claim);
+    return sqlite_call_end(&c);
+}
+
 apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                            apr_interval_time_t retention, const store_trail_t *trail,

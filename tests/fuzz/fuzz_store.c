@@ -211,6 +211,13 @@ static void leave(fuzz_store_t *s, fuzz_store_tx_t *e, const store_trail_t *trai
     mark(s, e);
 }
 
+static apr_status_t fuzz_count(store_t *store, const char *service, const store_claim_t *claim,
+                               apr_pool_t *p)
+{
+    (void)store, (void)service, (void)claim, (void)p;
+    return APR_SUCCESS;
+}
+
 static apr_status_t fuzz_commit(store_t *store, const char *service, const char *tx_key,
                                 apr_int64_t fence, const crypt_buf_t *certificate,
                                 const char *serial, apr_interval_time_t retention,
@@ -360,6 +367,7 @@ static const store_provider_t provider = {
     .name = "fuzz",
     .claim = fuzz_claim,
     .poll = fuzz_poll,
+    .count = fuzz_count,
     .commit = fuzz_commit,
     .fail = fuzz_fail,
     .pend = fuzz_pend,

@@ -8,6 +8,7 @@ import pki
 import scep_client as scep
 from http_client import Connection
 from test_300_stores import secret_file
+from webhook import Webhook
 
 REMOTEIP = ["RemoteIPHeader X-Forwarded-For", "RemoteIPInternalProxy 127.0.0.1"]
 
@@ -124,3 +125,18 @@ def test_an_expression_that_fails_exempts_nobody(factory, keys):
     server.expect("SCEP0414", "Evaluation of expression")
     assert guess(server, keys[0], 2) == [scep.FAILURE, 429]
     assert Connection("127.0.0.1", server.port).request("GET", "/certsrv/mscep").status == 200
+
+def test_refusals_by_another_service_count(factory, keys):
+    """A policy that asks somebody else lets every challenge pass the claim: guesses count all the same."""
+    hook = Webhook()
+    try:
+        hook.answer = (200, [], {"allow": False, "reason": "not ours"})
+        lines = conf.Lines("ScepFailureLimit 2 1h")
+        service = conf.Service(pki.make()).add(hook.policy())
+        server = factory.httpd([service], server=lines).start()
+        assert guess(server, keys[0], 2) == [scep.FAILURE] * 2
+        asked = len(hook.of("verify"))
+        assert guess(server, keys[0], 2) == [429] * 2
+        assert len(hook.of("verify")) == asked
+    finally:
+        hook.stop()

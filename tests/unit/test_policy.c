@@ -251,6 +251,43 @@ START_TEST(refusals)
 }
 END_TEST
 
+START_TEST(refusals_are_counted)
+{
+    const grant_t *grant;
+    int i;
+
+    cfg.failure_max = 2;
+    cfg.failure_window = apr_time_from_sec(60);
+    chain(builtin("challenge"), &stub_provider);
+    stub.verify = APR_EACCES;
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(begin(mint("")->text, i), APR_SUCCESS);
+        ck_assert_int_eq(policy_verify(&grant, tx, &out, sink, p), APR_EACCES);
+        ck_assert_int_eq(finish(POLICY_EVENT_REFUSED), APR_SUCCESS);
+    }
+    ck_assert_int_ne(begin(mint("")->text, 7), APR_SUCCESS);
+    ck_assert_int_eq(out.result, OUTCOME_LIMITED);
+}
+END_TEST
+
+START_TEST(what_is_no_refusal_is_not_counted)
+{
+    const grant_t *grant;
+
+    cfg.failure_max = 1;
+    cfg.failure_window = apr_time_from_sec(60);
+    chain(builtin("challenge"), &stub_provider);
+    stub.verify = APR_EGENERAL;
+    ck_assert_int_eq(begin(mint("")->text, 1), APR_SUCCESS);
+    ck_assert_int_eq(policy_verify(&grant, tx, &out, sink, p), APR_EGENERAL);
+    ck_assert_int_eq(finish(POLICY_EVENT_TRANSIENT), APR_SUCCESS);
+    stub.verify = APR_SUCCESS;
+    ck_assert_int_eq(begin(mint("")->text, 2), APR_SUCCESS);
+    ck_assert_int_eq(policy_verify(&grant, tx, &out, sink, p), APR_SUCCESS);
+    ck_assert_int_eq(begin(mint("")->text, 3), APR_SUCCESS);
+}
+END_TEST
+
 START_TEST(bound_to_a_template)
 {
     const grant_t *grant;
@@ -499,6 +536,8 @@ Suite *test_policy_suite(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, whole_enrollment);
     tcase_add_test(tcase, refusals);
+    tcase_add_test(tcase, refusals_are_counted);
+    tcase_add_test(tcase, what_is_no_refusal_is_not_counted);
     tcase_add_test(tcase, bound_to_a_template);
     tcase_add_test(tcase, cache_full);
     tcase_add_test(tcase, events);

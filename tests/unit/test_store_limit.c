@@ -97,6 +97,33 @@ START_TEST(what_counts)
 }
 END_TEST
 
+START_TEST(counted_from_outside)
+{
+    store_claim_t limits;
+
+    OPEN();
+    memset(&limits, 0, sizeof(limits));
+    limits.limit[0].name = NAME;
+    limits.limit[0].max = 3;
+    limits.limit[1].name = "service";
+    limits.limit[1].max = 0;
+    limits.limit_window = LEASE;
+    ck_assert_int_eq(store_count(calls.store, calls.service, &limits, calls.p), APR_SUCCESS);
+    ck_assert_int_eq(claim(1, 7, 1, NAME, 3, LEASE), STORE_NOCHALLENGE);
+    ck_assert_int_eq(store_count(calls.store, calls.service, &limits, calls.p), APR_SUCCESS);
+    ck_assert_int_eq(claim(1, 7, 2, NAME, 3, LEASE), STORE_LIMITED);
+    ck_assert_int_eq(claim(1, 7, 2, "service", 1, LEASE), STORE_NOCHALLENGE);
+    memset(&limits.limit[0], 0, sizeof(limits.limit[0]));
+    ck_assert_int_eq(store_count(calls.store, calls.service, &limits, calls.p), APR_SUCCESS);
+    limits.limit[0].name = NAME;
+    limits.limit[0].max = -1;
+    ck_assert_int_eq(store_count(calls.store, calls.service, &limits, calls.p), APR_EINVAL);
+    limits.limit[0].max = 1;
+    limits.limit_window = 0;
+    ck_assert_int_eq(store_count(calls.store, calls.service, &limits, calls.p), APR_EINVAL);
+}
+END_TEST
+
 START_TEST(window_is_fixed)
 {
     OPEN();
@@ -259,6 +286,7 @@ Suite *test_store_limit_suite(void)
     tcase_add_loop_test(all, limit_is_exact, 0, KIND_COUNT);
     tcase_add_loop_test(all, known_transactions_are_not_limited, 0, KIND_COUNT);
     tcase_add_loop_test(all, what_counts, 0, KIND_COUNT);
+    tcase_add_loop_test(all, counted_from_outside, 0, KIND_COUNT);
     tcase_add_loop_test(all, window_is_fixed, 0, KIND_COUNT);
     tcase_add_loop_test(all, two_limits, 0, KIND_COUNT);
     tcase_add_loop_test(all, counters_are_swept, 0, KIND_COUNT);
