@@ -166,6 +166,24 @@ def ca_refuses(world, ca):
     world.enroll(challenge=world.challenge(), extensions=SIGN)
 
 
+@symptom("13")
+def news_are_stuck(world, factory):
+    hook = Webhook()
+    hook.thanks = (500, (), {})
+    service = conf.Service(pki.make()).add(hook.policy("challengeRequired=off"), "ScepStatusDirectory crs")
+    server = factory.httpd([service], locations=[approval.LOCATION]).start()
+    server.expect("SCEP0285")
+    other = World(server, world.keys)
+    assert other.enroll().status == scep.SUCCESS
+    server.log.wait("SCEP0285")
+    other.get("/status", approval.HEADERS)
+    folders = [path.parent.name for path in (server.folder / "crs").rglob("*.CRS")]
+    hook.allow()
+    server.log.wait("SCEP0286", 60)
+    world.evidence.add(other.evidence.text(), *folders)
+    hook.stop()
+
+
 @symptom("14")
 def no_root(world, factory, folder):
     chain = pki.make("intermediate")

@@ -119,7 +119,7 @@ def ca(folder):
 
 
 ELSEWHERE = {       # rows that say that something cannot happen here, or that others provoke
-    "7": "cannot happen", "13": "cannot happen",
+    "7": "cannot happen",
 }
 
 
