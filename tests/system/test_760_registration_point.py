@@ -140,7 +140,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
 def test_anything_else_is_no_yes(server, crp, keys, answer):
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     crp.answer = answer
     response, _, spec = ask(server, keys[0], crp)
     assert response.status == 503 and int(response.header("Retry-After")) > 0
@@ -150,7 +150,7 @@ def test_anything_else_is_no_yes(server, crp, keys, answer):
 
 
 def test_forbidden_says_whose_certificate(server, crp, keys):
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     crp.answer = (403, (), b"<html>403.16</html>")
     response, _, spec = ask(server, keys[0], crp)
     assert response.status == 503
@@ -160,7 +160,7 @@ def test_forbidden_says_whose_certificate(server, crp, keys):
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_passed_on(server, crp, keys, status):
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     crp.answer = (status, [("Retry-After", "77")], b"")
     response, _, _ = ask(server, keys[0], crp)
     assert response.status == 503 and response.header("Retry-After") == "77"
@@ -178,7 +178,7 @@ def test_attributes(factory, crp, keys):
 
 
 def test_slow_point_leaves_workers(server, crp, keys):
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     crp.gate.clear()
     statuses, codes = [], []
 
@@ -209,7 +209,7 @@ TRUST = {"stranger": ("stranger", "front.pem", 12175), "name": ("wrong-name", "f
 def test_no_trust(factory, keys, kind, mine, number):
     point = Crp(kind)
     server = factory.httpd([service(point.policy(certificate=mine))], server=logging()).start()
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     response, _, spec = ask(server, keys[0], point)
     assert response.status == 503 and not point.told
     assert "Failed to send http request %s. Error %d" % (VERIFY_PATH, number) in Logs(server).texts(spec.txid)
@@ -219,7 +219,7 @@ def test_no_trust(factory, keys, kind, mine, number):
 def test_nobody_there(factory, crp, keys):
     server = factory.httpd([service(crp.policy(url="https://localhost:%d%s" % (env.free_port(), BASES[1])))],
                            server=logging()).start()
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     response, _, spec = ask(server, keys[0], crp)
     assert response.status == 503
     assert ("Failed to send http request %s/Certificate/VerifyRequest. Error 12029" % BASES[1]
@@ -227,7 +227,7 @@ def test_nobody_there(factory, crp, keys):
 
 
 def test_cut(server, crp, keys):
-    server.expect("SCEP0290")
+    server.expect("SCEP0285", "SCEP0290")
     crp.answer = (0, (), b"")
     response, _, spec = ask(server, keys[0], crp)
     assert response.status == 503
@@ -245,7 +245,7 @@ UNTOLD = {"500": (500, (), b""), "200": (200, (), b""), "403": (403, (), b""), "
 @pytest.mark.parametrize("thanks", UNTOLD.values(), ids=UNTOLD.keys())
 def test_no_certificate_leaves_untold(server, crp, keys, thanks):
     """And the same request gets one when the point is well again."""
-    server.expect("SCEP0290", "SCEP0121")
+    server.expect("SCEP0285", "SCEP0290", "SCEP0121")
     crp.thanks = thanks
     client = server.client(keep_alive=False)
     spec = client.spec(key=keys[0], challenge=challenge(crp))
@@ -257,11 +257,12 @@ def test_no_certificate_leaves_untold(server, crp, keys, thanks):
     crp.behave()
     reply = env.wait_until(lambda: client.send(spec.build()).status == 200 and client.transact(spec))
     assert reply.status == scep.SUCCESS
-    assert base64.b64decode(crp.of("notify")[-1]["certificate"]) == pki.der_of(reply.leaf)
+    told = [body for body in crp.of("notify") if body["disposition"] == "success"]
+    assert base64.b64decode(told[-1]["certificate"]) == pki.der_of(reply.leaf)
 
 
 def test_the_point_gave_the_transaction_up(server, crp, keys):
-    server.expect("SCEP0291", "SCEP0121")
+    server.expect("SCEP0285", "SCEP0291", "SCEP0121")
     crp.thanks = (409, (), b"")
     _, reply, spec = ask(server, keys[0], crp)
     assert (reply.status, reply.fail_info, reply.fail_text) == (scep.FAILURE, scep.BAD_REQUEST, GENERIC)
@@ -276,6 +277,20 @@ def test_failure_is_told(server, crp, keys):
     told, = crp.of("notify")
     assert told["disposition"] == "failure" and "certificate" not in told
     assert told["hresult"] >= 0x80000000 and "3072" in told["errorDescription"]
+    assert ask(server, keys[0], challenge=once)[1].status == scep.SUCCESS
+
+
+def test_failure_is_told_later(server, crp, keys):
+    """A point that is away hears it when it is back: the challenge is free then."""
+    server.expect("SCEP0285")
+    once = challenge(crp)
+    crp.thanks = (503, (), b"")
+    assert ask(server, keys[0], which=1, challenge=once)[1].status == scep.FAILURE
+    first = crp.of("notify")[0]
+    assert once in crp.state.held.values()
+    crp.behave()
+    env.wait_until(lambda: once not in crp.state.held.values(), 30, what="the news were not delivered")
+    assert all(told == first for told in crp.of("notify"))
     assert ask(server, keys[0], challenge=once)[1].status == scep.SUCCESS
 
 
@@ -345,7 +360,7 @@ def test_point_killed_before_notify(two, keys):
 def test_only_point_killed_before_notify(factory, keys):
     point = Crp()
     server = factory.httpd([service(point.policy("timeout=3s"))], server=logging()).start()
-    server.expect("SCEP0290", "SCEP0121")
+    server.expect("SCEP0285", "SCEP0290", "SCEP0121")
     point.dies_after_verify = True
     response, _, spec = ask(server, keys[0], point)
     assert response.status == 503
