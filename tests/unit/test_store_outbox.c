@@ -5,6 +5,7 @@
  */
 #include "store_calls.h"
 #include <apr_strings.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -251,6 +252,47 @@ START_TEST(news_outlive_their_transaction)
     ck_assert_int_eq(calls_settle(1, 1, STORE_NEWS_DONE, 0), STORE_OK);
     ck_assert_int_eq(calls_settle(2, 1, STORE_NEWS_LOST, 0), STORE_OK);
     ck_assert_int_eq(calls_find(1), STORE_NOTFOUND);
+    ck_assert_int_eq(calls_news_count(), 0);
+}
+END_TEST
+
+/* Makes all news of the store look as old as if nobody had been there for months. */
+static void make_leftovers(int kind)
+{
+    sqlite3 *db;
+
+    if (kind == KIND_SQLITE) {
+        ck_assert_int_eq(sqlite3_open(strchr(calls.store->display, ':') + 1, &db), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, "UPDATE news SET ends=1", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        return;
+    }
+    store_fixture_admin(apr_psprintf(calls.p, "%s PEXPIRE '{scep:%s}:news:%s' 1",
+                                     kind == KIND_UNIX  ? "-n 1"
+                                     : kind == KIND_TLS ? "-n 2"
+                                                        : "",
+                                     calls.service, calls_id(5001)));
+    apr_sleep(MS(5));
+}
+
+START_TEST(what_nobody_takes_goes)
+{
+    const char *service;
+    apr_array_header_t *list;
+    store_trail_t trail;
+    int removed;
+
+    OPEN();
+    trail = calls_trail("r", 1, 1);
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_commit_with(1, 1, &trail), STORE_OK);
+    make_leftovers(_i);
+    service = calls.service;
+    calls.service = apr_pstrcat(calls.p, service, "-other", NULL);
+    ck_assert_int_eq(store_sweep(calls.store, calls.service, 100, &removed, calls.p), APR_SUCCESS);
+    calls.service = service;
+    ck_assert_int_eq(calls_settle(1, 1, STORE_NEWS_DONE, 0), STORE_NOTFOUND);
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 0);
     ck_assert_int_eq(calls_news_count(), 0);
 }
 END_TEST
@@ -507,6 +549,7 @@ Suite *test_store_outbox_suite(void)
     tcase_add_loop_test(all, repeats_leave_nothing_twice, 0, KIND_COUNT);
     tcase_add_loop_test(all, what_is_full_leaves_nothing, 0, KIND_COUNT);
     tcase_add_loop_test(all, news_outlive_their_transaction, 0, KIND_COUNT);
+    tcase_add_loop_test(all, what_nobody_takes_goes, 0, KIND_COUNT);
     tcase_add_loop_test(all, large_news_come_in_portions, 0, KIND_COUNT);
     tcase_add_loop_test(all, hostile_news, 0, KIND_COUNT);
     tcase_add_loop_test(all, leases, 0, KIND_COUNT);
