@@ -38,8 +38,11 @@ static int first_time(start_t *start, const void *object)
     return 1;
 }
 
+#define PRIVATE (APR_FPROT_UREAD | APR_FPROT_UWRITE | APR_FPROT_UEXECUTE)
+#define FOR_GROUP (PRIVATE | APR_FPROT_GREAD | APR_FPROT_GEXECUTE)
+
 /* Makes the directory, owned by the server's user.  One that is there stays as it is. */
-static apr_status_t make_directory(const char *dir, const start_t *start)
+static apr_status_t make_directory(const char *dir, apr_fileperms_t prot, const start_t *start)
 {
     apr_finfo_t info;
     apr_status_t rv;
@@ -47,8 +50,7 @@ static apr_status_t make_directory(const char *dir, const start_t *start)
     if (apr_stat(&info, dir, APR_FINFO_TYPE, start->ptemp) == APR_SUCCESS) {
         return info.filetype == APR_DIR ? APR_SUCCESS : APR_ENOTDIR;
     }
-    rv = apr_dir_make_recursive(dir, APR_FPROT_UREAD | APR_FPROT_UWRITE | APR_FPROT_UEXECUTE,
-                                start->ptemp);
+    rv = apr_dir_make_recursive(dir, prot, start->ptemp);
     if (rv == APR_SUCCESS && geteuid() == 0 && chown(dir, start->uid, start->gid) != 0) {
         rv = APR_FROM_OS_ERROR(errno);
     }
@@ -70,12 +72,12 @@ static const char *thumbprint_text(const X509 *cert, apr_pool_t *p)
 static const char *make_status_folders(const char *dir, const start_t *start)
 {
     const char *const *folder;
-    apr_status_t rv = dir ? make_directory(dir, start) : APR_SUCCESS;
+    apr_status_t rv = dir ? make_directory(dir, FOR_GROUP, start) : APR_SUCCESS;
     char why[120];
 
     for (folder = dir ? scep_status_files_folders(dir, start->ptemp) : NULL;
          rv == APR_SUCCESS && folder && *folder; folder++) {
-        rv = make_directory(*folder, start);
+        rv = make_directory(*folder, FOR_GROUP, start);
     }
     return rv == APR_SUCCESS ? NULL
                              : apr_psprintf(start->ptemp, "cannot make the folders of %s: %s", dir,
@@ -187,7 +189,7 @@ static int start_service(scep_service_conf_t *service, void *baton)
     const log_sink_t *log = scep_log_server(service->server, start->ptemp);
     const char *err;
     char why[120];
-    apr_status_t rv = make_directory(e->state_directory, start);
+    apr_status_t rv = make_directory(e->state_directory, PRIVATE, start);
     int error;
 
     start->services++;

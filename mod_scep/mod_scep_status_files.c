@@ -15,6 +15,7 @@
 APLOG_USE_MODULE(scep);
 
 #define SUFFIX ".CRS"
+#define WRITABLE "every user can write into %s (chmod o-w it)"
 #define NAMES_MAX 10000 /* files of a folder that one pass looks at */
 #define LOOKUPS_MAX 100 /* questions to the store in one pass */
 
@@ -58,7 +59,7 @@ static const char *check_folder(const char *path, uid_t uid, apr_pool_t *p)
         return apr_psprintf(p, "%s is not a directory", path);
     }
     if (info.st_mode & S_IWOTH) {
-        return apr_psprintf(p, "every user can write into %s (chmod o-w it)", path);
+        return apr_psprintf(p, WRITABLE, path);
     }
     if (info.st_uid == uid ? !(info.st_mode & S_IWUSR) : !(info.st_mode & S_IWGRP)) {
         return apr_psprintf(p, "the server's user cannot write into %s", path);
@@ -74,6 +75,9 @@ const char *scep_status_files_check(const char *dir, uid_t uid, apr_pool_t *p)
 
     if (stat(dir, &info) == 0 && !S_ISDIR(info.st_mode)) {
         return apr_psprintf(p, "%s is not a directory", dir);
+    }
+    if (stat(dir, &info) == 0 && (info.st_mode & S_IWOTH)) {
+        return apr_psprintf(p, WRITABLE, dir);
     }
     for (; !err && *path; path++) {
         err = check_folder(*path, uid, p);

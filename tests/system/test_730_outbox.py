@@ -253,7 +253,7 @@ def test_status_files(factory, hook, keys):
     name, = env.wait_until(lambda: crs(folders[0], "Processing"))
     assert name.startswith("corp-") and crs(folders[1], "Processing") == []
     path = folders[0] / "Processing" / name
-    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.stat().st_mode & 0o777 == 0o640 and path.parent.stat().st_mode & 0o777 == 0o750
     said = fields(path)
     assert int(said["CertificateSerialNumber"], 16) == reply.leaf.serial_number
     assert said["TransactionID"] == spec.txid and said["UserID"] == "" and len(said["Thumbprint"]) == 40
@@ -295,7 +295,8 @@ def test_old_status_files_go(factory, keys):
     assert kept.exists() and stranger.exists()
 
 
-WRONG = {"file": "is not a directory", "open": "every user can write", "foreign": "cannot write into"}
+WRONG = {"file": "is not a directory", "open": "every user can write", "open below": "every user can write",
+         "foreign": "cannot write into"}
 
 
 @pytest.mark.parametrize("kind, said", WRONG.items(), ids=WRONG.keys())
@@ -305,7 +306,8 @@ def test_configuration_of_status_files(factory, kind, said):
         folder.write_text("")
     else:
         (folder / "Failed").mkdir(parents=True)
-        (folder / "Failed").chmod(0o777 if kind == "open" else 0o500 if not env.ROOT else 0o755)
+        (folder / "Failed").chmod(0o777 if kind == "open below" else 0o755 if env.ROOT else 0o500)
+        folder.chmod(0o777 if kind == "open" else 0o755)
     server = factory.httpd(server=conf.Lines("ScepStatusDirectory %s" % folder))
     code, text = server.configtest()
     server.expect("ScepStatusDirectory")
