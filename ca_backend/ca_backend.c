@@ -19,6 +19,7 @@
 
 const ca_provider_t *const ca_builtin[] = {
     &ca_local_provider,
+    &ca_none_provider,
     NULL
 };
 

@@ -23,6 +23,7 @@ static void fill(outcome_t *out, outcome_result_e result, const char *reason)
     out->detail = "";
     out->text = "";
     out->retry_after = 0;
+    out->phase = OUTCOME_PHASE_NONE;
 }
 
 /* The detail formatted into p; "" without a format or a pool. */

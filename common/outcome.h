@@ -48,6 +48,17 @@ typedef enum {
 #define OUTCOME_HR_ACCESS_DENIED        ((apr_int32_t)0x80070005) /* E_ACCESSDENIED */
 #define OUTCOME_HR_SERVER_UNAVAILABLE   ((apr_int32_t)0x800706ba) /* RPC_S_SERVER_UNAVAILABLE */
 
+/*
+ * Which phase of a registration point's validation refused, said where it is refused; the logs name
+ * it as the certificate registration point does.
+ */
+typedef enum {
+    OUTCOME_PHASE_NONE = 0,       /* none of them */
+    OUTCOME_PHASE_CHALLENGE = 1,  /* the challenge itself: whose, whether it is still good */
+    OUTCOME_PHASE_PERMISSION = 2, /* for whom it was made, and for which template */
+    OUTCOME_PHASE_REQUEST = 3     /* the CSR against what the challenge says */
+} outcome_phase_e;
+
 typedef struct outcome_t {
     outcome_result_e result;
     fail_info_e fail_info;      /* FAIL_INFO_NONE unless refused */
@@ -56,6 +67,7 @@ typedef struct outcome_t {
     const char *detail;         /* for the log: what was expected and found; no secret; "" none */
     const char *text;           /* for the client (failInfoText); nothing that helps a guesser */
     apr_interval_time_t retry_after; /* with UNAVAILABLE, LIMITED or PENDING; 0: default */
+    outcome_phase_e phase; /* every function below sets OUTCOME_PHASE_NONE */
 } outcome_t;
 
 /* Sets *out to OUTCOME_UNAVAILABLE with reason "no-answer". */

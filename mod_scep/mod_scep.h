@@ -33,6 +33,7 @@ void scep_child_init(apr_pool_t *pchild, server_rec *s);
 /* Handlers of mscep.dll and mscep_admin; DECLINED for a request that scep_route.c did not mark. */
 int scep_enroll_handler(request_rec *r);
 int scep_admin_handler(request_rec *r);
+int scep_point_handler(request_rec *r); /* registration point */
 
 /* Handlers by name (SetHandler): scep-status for people, scep-ready for load balancers,
  * scep-metrics for Prometheus; and what mod_status shows. */

@@ -210,6 +210,13 @@ static char *make_line(request_rec *r, const scep_service_conf_t *service,
     return text;
 }
 
+/* Whether calls of that name are worth a line: those that can end in a certificate. */
+static int is_audited(const char *operation)
+{
+    return !strcmp(operation, "PKIOperation") || !strcmp(operation, "VerifyRequest") ||
+           !strcmp(operation, "Notify");
+}
+
 void scep_audit_write(request_rec *r, const scep_service_conf_t *service,
                       const scep_response_t *response)
 {
@@ -217,7 +224,7 @@ void scep_audit_write(request_rec *r, const scep_service_conf_t *service,
     apr_size_t limit, len = 0;
     char *text = NULL;
 
-    if (!log || strcmp(response->trace.operation, "PKIOperation") != 0) {
+    if (!log || !is_audited(response->trace.operation)) {
         return;
     }
     for (limit = TEXT_MAX; limit >= TEXT_MIN; limit /= 2) {

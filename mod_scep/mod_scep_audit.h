@@ -8,7 +8,8 @@
 
 #include "mod_scep_config.h"
 
-/* Writes the line of a PKIOperation, where the service has an audit log. */
+/* Writes the line of a PKIOperation or of a registration point's call, where the service has an
+ * audit log. */
 void scep_audit_write(request_rec *r, const scep_service_conf_t *service,
                       const scep_response_t *response);
 

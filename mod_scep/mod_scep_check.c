@@ -203,6 +203,7 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
     const char *err;
 
     check_file(check, service, "ScepCAChain", e->ca_chain, 0);
+    scep_check_point(check, service);
     if (!e->ca) {
         scep_check_error(check, service, "ScepCABackend",
                          "missing: who signs? For a key on this "
@@ -289,6 +290,7 @@ static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *
     cfg->retention = e->retention;
     /* whoever still works on a request after this has lost it to another worker */
     cfg->lease = 2 * e->request_timeout + apr_time_from_sec(5);
+    cfg->hold = e->point_hold > cfg->lease ? e->point_hold : cfg->lease;
     cfg->busy_wait = e->request_timeout / 2;
     cfg->not_before_skew = e->not_before_skew;
     cfg->news_lifetime = e->notify_lifetime;
@@ -395,7 +397,7 @@ static int check_service(scep_service_conf_t *service, void *baton)
     make_ca(check, service);
     check_templates(check, service);
     scep_check_renewal(check, service);
-    if (service->core.ca) {
+    if (service->core.ca && service->enrolls) {
         scep_check_keys(check, service);
         scep_check_next_ca(check, service);
         scep_lint_crl(check, service);
@@ -432,6 +434,11 @@ static int lies_below(const char *inner, const char *outer)
 static void check_paths(scep_check_t *check, scep_service_conf_t *a, scep_service_conf_t *b,
                         int own)
 {
+    if (own && a->effective.point && b->effective.point) {
+        scep_check_error(check, b, "ScepRegistrationPoint",
+                         "there is one per server; it is ScepService %s (%s) already", a->name,
+                         a->where);
+    }
     if (own && !ap_cstr_casecmp(a->effective.path, b->effective.path)) {
         scep_check_error(check, b, "ScepPath", "%s/mscep is served by ScepService %s (%s) already",
                          b->effective.path, a->name, a->where);

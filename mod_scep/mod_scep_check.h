@@ -55,6 +55,10 @@ void scep_check_next_ca(scep_check_t *check, scep_service_conf_t *service);
 void scep_check_renewal(scep_check_t *check, scep_service_conf_t *service);
 void scep_check_limits(scep_check_t *check, scep_service_conf_t *service, policy_config_t *cfg);
 
+/* mod_scep_point_check.c: the registration point's rules; a service without a CA gets backend
+ * "none", others service->enrolls. */
+void scep_check_point(scep_check_t *check, scep_service_conf_t *service);
+
 /* Whole days until the certificate ends; negative when it has. */
 int scep_days_left(const X509 *cert);
 

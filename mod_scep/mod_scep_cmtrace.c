@@ -99,23 +99,6 @@ static unsigned hresult_of(const outcome_t *o)
                                                    : OUTCOME_HR_SERVER_UNAVAILABLE);
 }
 
-/*
- * Which of the registration point's phases refused: 1 the challenge itself, 2 who may use the
- * template, 3 the CSR against the challenge; 0: none of them.
- */
-static int failed_phase(const char *reason)
-{
-    if (!strcmp(reason, "challenge-template") || !strcmp(reason, "bound-template") ||
-        !strncmp(reason, "intune-client-", 14)) {
-        return 2;
-    }
-    if (!strncmp(reason, "bound-", 6) || !strncmp(reason, "intune-request-", 15)) {
-        return 3;
-    }
-    return !strncmp(reason, "challenge-", 10) || !strncmp(reason, "intune-challenge-", 17) ||
-           !strcmp(reason, "failure-limit");
-}
-
 /* " for device D and user U", as far as the challenge says. */
 static const char *whom(const cmtrace_t *c)
 {
@@ -135,7 +118,7 @@ static void phases(cmtrace_t *c)
 {
     const scep_trace_t *t = c->trace;
     int allowed = t->verdict == SCEP_VERDICT_ALLOWED;
-    int failed = allowed ? 0 : failed_phase(t->outcome.reason), phase;
+    int failed = allowed ? 0 : (int)t->outcome.phase, phase;
     int last = allowed ? 3 : failed;
     apr_pool_t *p = c->r->pool;
 
@@ -252,6 +235,55 @@ static void without_verdict(cmtrace_t *c)
     }
 }
 
+/* Begins the lines of a request. */
+static void open_block(cmtrace_t *c, request_rec *r, const scep_service_conf_t *service,
+                       const scep_trace_t *trace)
+{
+    c->r = r;
+    c->log = service->policy_log;
+    c->trace = trace;
+    c->head = head_of(apr_time_now(), r->pool);
+    c->context = inert(trace->transaction_id, 255, r->pool);
+    c->max = scep_log_file_max(c->log);
+    c->block = apr_palloc(r->pool, c->max);
+    c->len = 0;
+}
+
+/* What a front told a registration point. */
+static void told(cmtrace_t *c)
+{
+    const scep_trace_t *t = c->trace;
+    int recorded = t->notified > 0;
+    apr_pool_t *p = c->r->pool;
+
+    line(c, POINT, INFO, "Notify Started.");
+    if (t->certificate.len) {
+        line(c, POINT, INFO,
+             apr_pstrcat(p, "Certificate issued by the front, serial number ", t->serial, NULL));
+    }
+    line(c, POINT, recorded ? INFO : ERROR,
+         recorded ? "Successfully sent state message" : why(c));
+    line(c, POINT, INFO, "Notify Finished.");
+}
+
+void scep_cmtrace_point(request_rec *r, const scep_service_conf_t *service,
+                        const scep_response_t *response)
+{
+    cmtrace_t c;
+
+    if (!service->policy_log) {
+        return;
+    }
+    open_block(&c, r, service, &response->trace);
+    if (!strcmp(response->trace.operation, "Notify")) {
+        told(&c);
+    }
+    else {
+        phases(&c);
+    }
+    flush(&c);
+}
+
 void scep_cmtrace_write(request_rec *r, const scep_service_conf_t *service,
                         const scep_response_t *response)
 {
@@ -262,14 +294,7 @@ void scep_cmtrace_write(request_rec *r, const scep_service_conf_t *service,
         !strcmp(t->message_type, "GetCert") || !strcmp(t->message_type, "GetCRL")) {
         return;
     }
-    c.r = r;
-    c.log = service->policy_log;
-    c.trace = t;
-    c.head = head_of(apr_time_now(), r->pool);
-    c.context = inert(t->transaction_id, 255, r->pool);
-    c.max = scep_log_file_max(c.log);
-    c.block = apr_palloc(r->pool, c.max);
-    c.len = 0;
+    open_block(&c, r, service, t);
     if (t->verdict == SCEP_VERDICT_NONE) {
         without_verdict(&c);
     }

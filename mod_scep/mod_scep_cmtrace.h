@@ -12,4 +12,8 @@
 void scep_cmtrace_write(request_rec *r, const scep_service_conf_t *service,
                         const scep_response_t *response);
 
+/* The same for a call of a registration point's front. */
+void scep_cmtrace_point(request_rec *r, const scep_service_conf_t *service,
+                        const scep_response_t *response);
+
 #endif /* MOD_SCEP_CMTRACE_H */

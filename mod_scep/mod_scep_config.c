@@ -236,6 +236,7 @@ RANGE(range_grace, renewal_grace, SCEP_VALUE_DURATION, 0, DAYS(3660));
 RANGE(range_pending, pending_max, SCEP_VALUE_NUMBER, 0, 1000000);
 RANGE(range_poll, poll_interval, SCEP_VALUE_DURATION, apr_time_from_sec(1), DAYS(7));
 RANGE(range_notify, notify_lifetime, SCEP_VALUE_DURATION, apr_time_from_sec(60), DAYS(30));
+RANGE(range_hold, point_hold, SCEP_VALUE_DURATION, apr_time_from_sec(10), DAYS(1));
 RANGE(range_failure, failure_max_service, SCEP_VALUE_NUMBER, 0, 100000000);
 
 const command_rec scep_directives[] = {
@@ -329,6 +330,12 @@ const command_rec scep_directives[] = {
                    "failed challenges per client address in a time (default 1000 10min, 0: off)"),
     AP_INIT_TAKE1("ScepFailureLimitService", scep_set_range, (void *)&range_failure, RSRC_CONF,
                   "failed challenges of all clients in that time (default 0: off)"),
+    AP_INIT_FLAG("ScepRegistrationPoint", scep_set_flag, AT(point), RSRC_CONF,
+                 "fronts with a client certificate may ask and tell here (default off)"),
+    AP_INIT_TAKE1("ScepRegistrationPointAuthorize", scep_set_expr, AT(point_authorize), RSRC_CONF,
+                  "expression that must be true for a front (default: any verified certificate)"),
+    AP_INIT_TAKE1("ScepRegistrationPointHold", scep_set_range, (void *)&range_hold, RSRC_CONF,
+                  "how long an allowed request is held for its front (default 10min)"),
     AP_INIT_TAKE1("ScepLimitExempt", scep_set_expr, AT(limit_exempt), RSRC_CONF,
                   "expression that is true for requests which the limits do not concern"),
     AP_INIT_FLAG("ScepGetCert", scep_set_flag, AT(get_cert), RSRC_CONF,

@@ -107,6 +107,9 @@ typedef struct scep_template_rule_t {
     X(const ap_expr_info_t *, status_authorize, NULL, NULL)                   \
     X(apr_int64_t, notify_lifetime, SCEP_UNSET, apr_time_from_sec(86400))     \
     X(const char *, status_directory, NULL, NULL)                             \
+    X(apr_int64_t, point, SCEP_UNSET, 0)                                      \
+    X(const ap_expr_info_t *, point_authorize, NULL, NULL)                    \
+    X(apr_int64_t, point_hold, SCEP_UNSET, apr_time_from_sec(600))            \
     X(const char *, audit_log, NULL, NULL)                                    \
     X(const char *, policy_log, NULL, NULL)
 
@@ -127,6 +130,7 @@ typedef struct scep_service_conf_t {
     scep_props_t effective; /* after merge and presets */
     store_t *store;
     scep_service_t core;
+    int enrolls; /* it has a CA; otherwise it is a registration point only */
     struct scep_log_file_t *audit_log, *policy_log; /* opened by open_logs; NULL: none */
     apr_array_header_t *warnings; /* of const char*: said at a real start and by a test */
     struct scep_metrics_t *metrics; /* set by post_config; NULL: not counted */
@@ -173,5 +177,10 @@ int scep_each_service(server_rec *main_server, int (*visit)(scep_service_conf_t 
 /* What a challenge of this service is for: the path of an endpoint in its canonical spelling. */
 const char *scep_path_enroll(const scep_service_conf_t *service, apr_pool_t *p);
 const char *scep_path_admin(const scep_service_conf_t *service, apr_pool_t *p);
+
+/* The registration point's paths, in the one spelling that all others are taken as. */
+#define SCEP_PATH_POINT "/CertificateRegistrationSvc/Certificate"
+#define SCEP_PATH_VERIFY SCEP_PATH_POINT "/VerifyRequest"
+#define SCEP_PATH_NOTIFY SCEP_PATH_POINT "/Notify"
 
 #endif /* MOD_SCEP_CONFIG_H */

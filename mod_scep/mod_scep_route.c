@@ -18,6 +18,7 @@ APLOG_USE_MODULE(scep);
 
 #define HANDLER_ENROLL "scep-enroll"
 #define HANDLER_ADMIN "scep-admin"
+#define HANDLER_POINT "scep-point"
 
 /* The path without what a file system or a proxy might ignore: empty and '.' segments, ';'
  * parameters. NULL for a path with a '..' left in it, which is none of ours. */
@@ -55,6 +56,20 @@ static const char *after(const char *path, const char *name)
                                                                                   : NULL;
 }
 
+/* Whether the simplified path is an endpoint of a registration point. */
+static int match_point(const char *path, scep_endpoint_e *endpoint)
+{
+    static const char *const roots[] = {"/CertificateRegistrationSvc",
+                                        "/CMCertificateRegistration"};
+    const char *rest = after(path, roots[0]);
+
+    rest = rest ? rest : after(path, roots[1]);
+    rest = rest ? after(rest, "/Certificate") : NULL;
+    *endpoint = rest && !ap_cstr_casecmp(rest, "/Notify") ? SCEP_ENDPOINT_NOTIFY
+                                                         : SCEP_ENDPOINT_VERIFY;
+    return rest && (*endpoint == SCEP_ENDPOINT_NOTIFY || !ap_cstr_casecmp(rest, "/VerifyRequest"));
+}
+
 /* Whether the simplified path is an endpoint of the service. */
 static int match(const scep_service_conf_t *service, const char *path, scep_endpoint_e *endpoint)
 {
@@ -62,8 +77,11 @@ static int match(const scep_service_conf_t *service, const char *path, scep_endp
     const char *rest, *tail;
     int i;
 
+    if (service->effective.point && match_point(path, endpoint)) {
+        return 1;
+    }
     path = after(path, service->effective.path);
-    for (i = 0; path && i < 2; i++) {
+    for (i = service->enrolls ? 0 : 1; path && i < 2; i++) {
         rest = after(path, names[i]);
         if (rest) {
             tail = *rest ? after(rest, "/mscep.dll") : rest;
@@ -120,8 +138,10 @@ int scep_route_canonical(request_rec *r)
     route = apr_pcalloc(r->pool, sizeof(*route));
     route->service = service;
     route->endpoint = endpoint;
-    route->uri = endpoint == SCEP_ENDPOINT_ADMIN ? scep_path_admin(service, r->pool)
-                                                 : scep_path_enroll(service, r->pool);
+    route->uri = endpoint == SCEP_ENDPOINT_ADMIN    ? scep_path_admin(service, r->pool)
+                 : endpoint == SCEP_ENDPOINT_VERIFY ? SCEP_PATH_VERIFY
+                 : endpoint == SCEP_ENDPOINT_NOTIFY ? SCEP_PATH_NOTIFY
+                                                    : scep_path_enroll(service, r->pool);
     if (strcmp(r->uri, route->uri)) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, SCEPTAG(0420) ": %s is taken as %s", r->uri,
                       route->uri);
@@ -159,6 +179,8 @@ int scep_route_type(request_rec *r)
     if (!route) {
         return DECLINED;
     }
-    r->handler = route->endpoint == SCEP_ENDPOINT_ADMIN ? HANDLER_ADMIN : HANDLER_ENROLL;
+    r->handler = route->endpoint == SCEP_ENDPOINT_ADMIN    ? HANDLER_ADMIN
+                 : route->endpoint == SCEP_ENDPOINT_ENROLL ? HANDLER_ENROLL
+                                                           : HANDLER_POINT;
     return OK;
 }

@@ -9,7 +9,12 @@
 
 #include "mod_scep_config.h"
 
-typedef enum { SCEP_ENDPOINT_ENROLL, SCEP_ENDPOINT_ADMIN } scep_endpoint_e;
+typedef enum {
+    SCEP_ENDPOINT_ENROLL,
+    SCEP_ENDPOINT_ADMIN,
+    SCEP_ENDPOINT_VERIFY, /* of a registration point */
+    SCEP_ENDPOINT_NOTIFY
+} scep_endpoint_e;
 
 typedef struct scep_route_t {
     scep_service_conf_t *service;

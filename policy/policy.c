@@ -13,9 +13,9 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-const policy_provider_t *const policy_builtin[] = {&policy_challenge, &policy_static,
-                                                   &policy_webhook, &policy_registration_point,
-                                                   &policy_intune, &policy_none, NULL};
+const policy_provider_t *const policy_builtin[] = {
+    &policy_challenge, &policy_sealed, &policy_static, &policy_webhook, &policy_registration_point,
+    &policy_intune, &policy_none, NULL};
 
 const policy_link_t *policy_link_at(const policy_t *policy, int n)
 {

@@ -47,6 +47,7 @@ typedef struct policy_config_t {
     int attempts;                  /* ScepChallengeAttempts */
     apr_interval_time_t retention; /* ScepRetention */
     apr_interval_time_t lease;     /* longer than any deadline */
+    apr_interval_time_t hold;      /* the lease of a request with a holder */
     apr_interval_time_t busy_wait; /* how long policy_begin waits on BUSY */
     apr_interval_time_t not_before_skew; /* how far notBefore is dated back */
     /* ScepApproval manual: of const char*, the templates that wait for a person's yes; empty: all
@@ -83,6 +84,9 @@ typedef struct policy_request_t {
     const crypt_buf_t *signer_key; /* DER SubjectPublicKeyInfo of the message's signer */
     const char *client_address, *user_agent;
     int limit_exempt; /* failures are neither counted nor limited */
+    /* Who goes on with it elsewhere (a registration point's front): the same holder is given the
+     * transaction again while it holds it.  NULL: nobody, each call is one of its own. */
+    const char *holder;
     apr_time_t deadline;
 } policy_request_t;
 
@@ -219,7 +223,11 @@ struct policy_provider_t {
     apr_status_t (*generate_challenge)(void *instance, const policy_mint_t *mint,
                                        policy_challenge_t **pchallenge, outcome_t *out,
                                        const log_sink_t *log, apr_pool_t *p);
-    /* Adds what the claim must hold (challenge ids).  No I/O. */
+    /*
+     * Adds what the claim must hold (challenge ids).  No I/O.  APR_EACCES refuses, without asking
+     * the store; unless challenge_id[0] is set: then the claim is made, so that a known transaction
+     * is answered again and a bad challenge is counted, and a new transaction is refused by out.
+     */
     apr_status_t (*reserve)(void *instance, const policy_request_t *request, store_claim_t *claim,
                             outcome_t *out, apr_pool_t *p);
     /* APR_SUCCESS: allowed.  APR_EACCES: refused.  Other: cannot say.  Consumes nothing.

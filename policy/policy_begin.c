@@ -83,29 +83,46 @@ static apr_status_t subject_matter(unsigned char digest[32], const policy_reques
     return crypt_sha256_parts(digest, parts, 2);
 }
 
+const char *policy_tx_key(const policy_request_t *request, apr_pool_t *p)
+{
+    unsigned char matter[32];
+
+    return subject_matter(matter, request) == APR_SUCCESS
+               ? policy_key_make(request->transaction_id, matter, request->signer_key, p) : NULL;
+}
+
+const char *policy_nonce_of(const char *tx_key, const char *holder, apr_pool_t *p)
+{
+    crypt_buf_t who = {(const unsigned char *)holder, strlen(holder)};
+    const char *digest = policy_key_make(tx_key, NULL, &who, p);
+
+    return digest ? apr_pstrndup(p, digest, STORE_NONCE_LEN) : NULL;
+}
+
 /* Fills a claim for the request; APR_EGENERAL without good random numbers. */
 static apr_status_t make_claim(store_claim_t *claim, const policy_config_t *cfg,
                                const policy_request_t *request, apr_pool_t *p)
 {
-    unsigned char serial[STORE_SERIAL_LEN / 2], matter[32];
+    unsigned char serial[STORE_SERIAL_LEN / 2];
     apr_time_t begin = apr_time_now() - cfg->not_before_skew;
 
     memset(claim, 0, sizeof(*claim));
-    claim->nonce = policy_nonce_make(p);
-    if (!claim->nonce || crypt_random(serial, sizeof(serial)) != APR_SUCCESS ||
-        subject_matter(matter, request) != APR_SUCCESS)
+    if (crypt_random(serial, sizeof(serial)) != APR_SUCCESS)
         return APR_EGENERAL;
     serial[0] &= 0x7f;
     if (serial[0] == 0)
         serial[0] = 0x01;
-    claim->tx_key = policy_key_make(request->transaction_id, matter, request->signer_key, p);
+    claim->tx_key = policy_tx_key(request, p);
     claim->poll_key = policy_key_make(request->transaction_id, NULL, request->signer_key, p);
-    if (!claim->tx_key || !claim->poll_key)
+    claim->nonce = request->holder && claim->tx_key
+                       ? policy_nonce_of(claim->tx_key, request->holder, p)
+                       : policy_nonce_make(p);
+    if (!claim->tx_key || !claim->poll_key || !claim->nonce)
         return APR_EGENERAL;
     claim->csr_digest = crypt_hex(request->csr->digest, sizeof(request->csr->digest), 0, p);
     claim->serial = crypt_hex(serial, sizeof(serial), 0, p);
     claim->not_before = apr_time_from_sec(apr_time_sec(begin));
-    claim->lease = cfg->lease;
+    claim->lease = request->holder ? cfg->hold : cfg->lease;
     claim->retention = cfg->retention;
     claim->transaction_id = apr_pstrndup(p, request->transaction_id, STORE_TEXT_MAX);
     claim->subject = apr_pstrndup(p, request->csr->subject_text, SUBJECT_MAX);
@@ -120,6 +137,7 @@ void policy_refuse_missing(outcome_t *out, apr_pool_t *p)
 {
     outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_CERT_SIGNATURE, "challenge-missing",
                    "A challenge password is required.", p, "the CSR has no challengePassword");
+    out->phase = OUTCOME_PHASE_CHALLENGE;
 }
 
 /* Lets every provider add what has to be held.  APR_SUCCESS, or out is set. */
@@ -219,6 +237,7 @@ static apr_status_t claim_refused(store_result_e result, const store_claim_t *cl
         return APR_EACCES;
     case STORE_LIMITED:
         outcome_limited(out, "failure-limit", tx->wait, p, "too many failed challenges");
+        out->phase = OUTCOME_PHASE_CHALLENGE;
         return APR_EACCES;
     case STORE_REFUSED:
         policy_refuse_known(out, tx, p);
@@ -284,10 +303,28 @@ int policy_may_ask(const policy_request_t *request)
     }
 }
 
+/*
+ * Ends a transaction that the store gave for a challenge which a provider refuses: the store still
+ * knew it.  APR_EACCES with out as the provider said.
+ */
+static apr_status_t give_back(policy_tx_t *tx, const outcome_t *doubted, outcome_t *out,
+                              const log_sink_t *log, apr_pool_t *p)
+{
+    policy_event_t event;
+
+    memset(&event, 0, sizeof(event));
+    event.event = POLICY_EVENT_REFUSED;
+    event.outcome = doubted;
+    policy_finish(tx, &event, out, log, p);
+    *out = *doubted;
+    return APR_EACCES;
+}
+
 apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_request_t *request,
                           outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
     policy_tx_t *tx = apr_pcalloc(p, sizeof(*tx));
+    const outcome_t *doubted; /* why a provider refuses the challenge of a new transaction */
     store_result_e result;
     store_claim_t claim;
     apr_status_t rv;
@@ -305,8 +342,9 @@ apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_requ
         return rv;
     }
     rv = reserve_all(policy, request, &claim, out, p);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS && (rv != APR_EACCES || !claim.challenge_id[0]))
         return rv;
+    doubted = rv == APR_EACCES ? apr_pmemdup(p, out, sizeof(*out)) : NULL;
     rv = claim_request(policy, request, &claim, &result, &tx->store_tx, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(policy, "claim", rv, out, log, p);
@@ -320,8 +358,14 @@ apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_requ
         tx->state = POLICY_TX_ISSUED;
     else if (result == STORE_PENDING)
         tx->state = POLICY_TX_PENDING;
+    else if (doubted && (result == STORE_NOCHALLENGE || result == STORE_TXCONFLICT)) {
+        *out = *doubted;
+        return APR_EACCES;
+    }
     else
         return claim_refused(result, &claim, &tx->store_tx, out, p);
+    if (result == STORE_CLAIMED && doubted && claim.challenge_id[0])
+        return give_back(tx, doubted, out, log, p);
     outcome_success(out);
     *ptx = tx;
     return APR_SUCCESS;

@@ -57,6 +57,8 @@ static apr_status_t refuse(const check_t *c, apr_int32_t hresult, const char *re
     outcome_refuse(c->out, FAIL_INFO_BAD_REQUEST, hresult, reason, POLICY_BOUND_TEXT, c->p,
                    "expected %s, found %s", shown(expected, strlen(expected), SHOWN_MAX, c->p),
                    *found ? shown(found, strlen(found), SHOWN_MAX, c->p) : "none");
+    c->out->phase = strcmp(reason, "bound-template") == 0 ? OUTCOME_PHASE_PERMISSION
+                                                          : OUTCOME_PHASE_REQUEST;
     return APR_EACCES;
 }
 

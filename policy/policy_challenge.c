@@ -33,6 +33,7 @@ void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, 
 {
     outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_NOT_FOUND, reason, TEXT_REFUSED, p, "%s",
                    detail);
+    out->phase = OUTCOME_PHASE_CHALLENGE;
 }
 
 /* Pool cleanup: overwrites the secret. */
@@ -142,12 +143,10 @@ static apr_status_t bad_params(outcome_t *out, apr_pool_t *p, const char *error)
     return APR_EINVAL;
 }
 
-/* Binds a new challenge to what params say, within the service's limits. */
-static apr_status_t bind_params(const challenge_policy_t *self, store_challenge_t *ch,
-                                const char *params, outcome_t *out, const log_sink_t *log,
-                                apr_pool_t *p)
+apr_status_t policy_challenge_bind(store_challenge_t *ch, const policy_config_t *cfg,
+                                   const char *params, outcome_t *out, const log_sink_t *log,
+                                   apr_pool_t *p)
 {
-    const policy_config_t *cfg = self->cfg;
     policy_bound_t *bound;
     const char *error;
 
@@ -164,11 +163,12 @@ static apr_status_t bind_params(const challenge_policy_t *self, store_challenge_
         strcmp(bound->template_name, ch->template_name) != 0)
         error = apr_psprintf(p, "template: %s is not %s, which the request asks for",
                              bound->template_name, ch->template_name);
-    if (!error && cfg->lifetime > 0 && bound->lifetime > cfg->lifetime)
-        error = apr_psprintf(p, "lifetime: more than the %d seconds of the service",
-                             (int)apr_time_sec(cfg->lifetime));
-    if (!error && cfg->uses > 0 && bound->uses > cfg->uses)
-        error = apr_psprintf(p, "uses: more than the %d of the service", cfg->uses);
+    if (!error && bound->lifetime > ch->lifetime)
+        error = apr_psprintf(p, "lifetime: more than the %" APR_INT64_T_FMT
+                                " seconds of the service",
+                             (apr_int64_t)apr_time_sec(ch->lifetime));
+    if (!error && ch->uses > 0 && bound->uses > ch->uses)
+        error = apr_psprintf(p, "uses: more than the %d of the service", ch->uses);
     if (error)
         return bad_params(out, p, error);
     ch->bound = bound->json;
@@ -221,7 +221,7 @@ static apr_status_t challenge_generate(void *instance, const policy_mint_t *mint
     ch.caller_max = cfg->max_per_caller;
     ch.template_name = mint->template_name ? mint->template_name : "";
     ch.bound = "";
-    rv = bind_params(self, &ch, mint->params, out, log, p);
+    rv = policy_challenge_bind(&ch, cfg, mint->params, out, log, p);
     if (rv != APR_SUCCESS)
         return rv;
     rv = issue(self, &ch, &text, &result, &outstanding, &wait, p);
@@ -324,6 +324,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
                                 apr_psprintf(p, "the challenge was made for template %s, not %s",
                                              held->challenge.template_name,
                                              tx->request->template_name));
+        out->phase = OUTCOME_PHASE_PERMISSION;
         return APR_EACCES;
     }
     return APR_SUCCESS;

@@ -304,6 +304,15 @@ static apr_status_t no_verdict(const intune_policy_t *self, const intune_reply_t
     return APR_EGENERAL;
 }
 
+/* Which of a registration point's phases Intune's answer belongs to, by the reason's family. */
+static outcome_phase_e phase_of(const char *reason)
+{
+    return strncmp(reason, "intune-challenge-", 17) == 0 ? OUTCOME_PHASE_CHALLENGE
+           : strncmp(reason, "intune-client-", 14) == 0  ? OUTCOME_PHASE_PERMISSION
+           : strncmp(reason, "intune-request-", 15) == 0 ? OUTCOME_PHASE_REQUEST
+                                                         : OUTCOME_PHASE_NONE;
+}
+
 /* Reads the answer to an action.  APR_SUCCESS: it is Success; otherwise out is set. */
 static apr_status_t judge(const intune_policy_t *self, const intune_reply_t *reply,
                           const char *action, const char *challenge, outcome_t *out,
@@ -321,6 +330,7 @@ static apr_status_t judge(const intune_policy_t *self, const intune_reply_t *rep
     outcome_refuse(out, meaning->fail_info, meaning->hresult, meaning->reason, meaning->text, p,
                    "Intune answers %s with %s: %s%s%s (client-request-id %s)", action, code,
                    meaning->log, *text ? "; " : "", text, reply->request_id);
+    out->phase = phase_of(meaning->reason);
     return APR_EACCES;
 }
 

@@ -7,7 +7,7 @@
 #include "policy_secret.h"
 
 extern const policy_provider_t policy_challenge, policy_intune, policy_none,
-    policy_registration_point, policy_static, policy_webhook;
+    policy_registration_point, policy_sealed, policy_static, policy_webhook;
 
 #define POLICY_TEXT_UNAVAILABLE "The service is not available at the moment."
 #define POLICY_STORE_RETRY apr_time_from_sec(30)
@@ -35,6 +35,15 @@ struct policy_t {
  * reason, so that a guesser learns nothing; reason and detail are for the log.
  */
 void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, const char *detail);
+
+/*
+ * Binds a new challenge to what a mint's params say: ch holds the service's life time, uses and the
+ * template asked for, which the params can narrow; bound, template_name, lifetime and uses are set.
+ * Params that are no JSON object bind nothing.  APR_EINVAL with out set: they are no good.
+ */
+apr_status_t policy_challenge_bind(store_challenge_t *ch, const policy_config_t *cfg,
+                                   const char *params, outcome_t *out, const log_sink_t *log,
+                                   apr_pool_t *p);
 
 /* Refuses an initial request that shows no challenge. */
 void policy_refuse_missing(outcome_t *out, apr_pool_t *p);
@@ -84,7 +93,13 @@ apr_status_t policy_store_failed(const policy_t *policy, const char *slot, apr_s
 const char *policy_key_make(const char *transaction_id, const unsigned char *csr_digest,
                             const crypt_buf_t *signer_key, apr_pool_t *p);
 
+/* The key of a request's transaction; NULL: no SHA-256. */
+const char *policy_tx_key(const policy_request_t *request, apr_pool_t *p);
+
 /* STORE_NONCE_LEN hex digits; NULL without random numbers. */
 const char *policy_nonce_make(apr_pool_t *p);
+
+/* The nonce of a holder's claims of a transaction; NULL: no SHA-256. */
+const char *policy_nonce_of(const char *tx_key, const char *holder, apr_pool_t *p);
 
 #endif /* POLICY_PROVIDER_H */

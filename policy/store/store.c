@@ -174,7 +174,7 @@ void store_clear_tx(store_tx_t *tx)
     tx->tx_key = tx->state = tx->serial = tx->cookie = tx->reason = "";
     tx->transaction_id = tx->subject = tx->template_name = tx->client = "";
     tx->csr_digest = tx->challenge_id = tx->poll_key = "";
-    tx->decision = tx->decided_by = tx->text = tx->record = tx->record_state = "";
+    tx->nonce = tx->decision = tx->decided_by = tx->text = tx->record = tx->record_state = "";
     tx->challenge.id = tx->challenge.caller = tx->challenge.template_name = "";
     tx->challenge.bound = "";
 }

@@ -205,6 +205,7 @@ typedef struct store_tx_t {
     const char *transaction_id, *subject, *template_name, *client, *csr_digest;
     const char *challenge_id; /* the one held or used */
     const char *poll_key;
+    const char *nonce;             /* of the claim or poll that took it last */
     crypt_buf_t request;           /* pend's; len 0: none */
     const char *decision;          /* "", "approved", "denied" */
     const char *decided_by, *text; /* by and text of the decision */

@@ -177,6 +177,7 @@ int reply_tx(const redisReply *hash, const char *tx_key, store_tx_t *tx, apr_poo
     tx->updated = reply_get_time(hash, "updated", &ok);
     tx->poll_key = get_text(hash, "poll", &ok, p);
     tx->decision = get_text(hash, "decision", &ok, p);
+    tx->nonce = get_text(hash, "nonce", &ok, p);
     tx->decided_by = get_text(hash, "decided_by", &ok, p);
     tx->text = get_text(hash, "text", &ok, p);
     tx->record = get_text(hash, "record", &ok, p);

@@ -72,7 +72,7 @@ void sqlite_read_tx(sqlite_call_t *c, sql_e statement, sqlite_tx_row_t *row)
     tx->created = sqlite_from_ms(db_integer(db, statement, 14));
     tx->updated = sqlite_from_ms(db_integer(db, statement, 15));
     row->lease = db_integer(db, statement, 16);
-    row->nonce = db_text(db, statement, 17, c->p);
+    row->nonce = tx->nonce = db_text(db, statement, 17, c->p);
     row->next = db_integer(db, statement, 18);
     tx->poll_key = db_text(db, statement, 19, c->p);
     tx->request = db_blob(db, statement, 20, c->p);

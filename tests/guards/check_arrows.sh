@@ -81,7 +81,8 @@ check_own() {
     mod_scep/core/*)
         may='mod_scep/core/*|policy/policy.h|ca_backend/ca_*.h|common/*' ;;
     mod_scep/*)
-        may='mod_scep/*|policy/policy.h|policy/policy_bound.h|policy/store/store.h|'
+        may='mod_scep/*|policy/policy.h|policy/policy_bound.h|policy/policy_attributes.h|'
+        may=$may'policy/policy_point.h|policy/store/store.h|'
         may+='ca_backend/ca_*.h|common/*' ;;
     tests/mod_scep_fault/*) may='ca_backend/*|common/*' ;;
     tests/*) may='[!m]*|mod_scep/core/*' ;;
