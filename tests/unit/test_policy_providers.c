@@ -116,11 +116,28 @@ static void add_intune(const char *path)
 
 #define INTUNE_YES "{\"code\":\"Success\",\"errorDescription\":\"\"}"
 #define INTUNE_NO "{\"code\":\"SubjectNameMismatch\",\"errorDescription\":\"CN\"}"
-#define LOCAL 3 /* those that ask no peer come first */
+/* A point's key signs and encrypts. */
+static void add_sealed(const char *path)
+{
+    fixture_certificate_t want = {0};
+    const char *directory = fixture_directory(f->p);
+    const char *pem = apr_pstrcat(f->p,
+                                  fixture_certificate_pem(f->p, fixture_certificate(f->p, &want)),
+                                  fixture_key_pem(f->p, fixture_rsa(0)), NULL);
+    const char *words[] = {apr_pstrcat(f->p, "certificate=",
+                                       fixture_file(f->p, directory, "pair", pem, 0600), NULL),
+                           NULL};
+
+    (void)path;
+    add("sealed", words);
+}
+
+#define LOCAL 4 /* those that ask no peer come first */
 
 static const adapter_t adapters[] = {
     {"challenge", 1, 1, 0, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_challenge,
      NULL},
+    {"sealed", 1, 1, 0, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_sealed, NULL},
     {"static", 1, 0, 0, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_static,
      STATIC_SECRET},
     {"none", 0, 0, 1, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_none, NULL},
