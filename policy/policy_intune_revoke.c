@@ -165,6 +165,13 @@ static int upload(intune_api_t *api, const char *service, json_t *results, apr_t
     return taken;
 }
 
+/* Whether it is time to tell the results. */
+static int ends(const policy_work_t *work, apr_interval_time_t reserve)
+{
+    return apr_time_now() + reserve >= work->deadline ||
+           (work->stopping && work->stopping(work->baton));
+}
+
 int intune_revoke_round(intune_api_t *api, const char *service, const char *issuer,
                         const policy_work_t *work, const log_sink_t *log, apr_pool_t *p)
 {
@@ -181,7 +188,7 @@ int intune_revoke_round(intune_api_t *api, const char *service, const char *issu
                           question, work->deadline, log, p);
     list = json_object_get(answer, "value");
     count = json_array_size(list);
-    for (i = 0; i < count && i < BATCH && apr_time_now() + reserve < work->deadline; i++) {
+    for (i = 0; i < count && i < BATCH && !ends(work, reserve); i++) {
         entry = json_array_get(list, i);
         result = make_one(entry, service, issuer, work, log, p);
         if (result)

@@ -454,11 +454,12 @@ def test_document(factory, cloud, keys):
     assert ask(two, keys[0], challenge=cloud.challenge())[1].status == scep.SUCCESS
 
 
-def two_hosts(factory, cloud):
-    """Two hosts on one Redis, and a client of each."""
+def two_hosts(factory, cloud, *words):
+    """Two hosts on one Redis, and a client of each.  words: of the policy and of the service."""
     secret = secret_file(env.folder("secret"))
     redis = factory.redis()
-    hosts = [factory.httpd([service(cloud.policy())], server=conf.Lines(
+    policy, more = [word for word in words if word[:4] != "Scep"], [word for word in words if word[:4] == "Scep"]
+    hosts = [factory.httpd([service(cloud.policy(*policy), *more)], server=conf.Lines(
         "ScepStore " + redis.urls()["tcp"], "ScepChallengeSecretFile %s" % secret)).start() for _ in range(2)]
     clients = [host.client(keep_alive=False) for host in hosts]
     for client in clients:
@@ -505,6 +506,63 @@ def test_race_of_two_hosts(factory, cloud):
             thread.join()
         assert statuses.count(scep.SUCCESS) == 1, statuses
     assert cloud.count("successNotification") == 3
+
+
+def test_failure_is_told(factory, cloud, keys):
+    """What the CA refuses Intune is told of, once, also when it was away; what Intune refused it is not."""
+    hosts, clients = two_hosts(factory, cloud, "ScepTemplate general Large", "ScepLocalTemplate Large minimumKey=3072")
+    for host in hosts:
+        host.expect("SCEP0285")
+    cloud.answers["failureNotification"] = (500, (), {})
+    assert clients[0].enroll(keys[0], "none of Intune's").status == scep.FAILURE
+    spec = clients[0].spec(key=keys[0], challenge=cloud.challenge())
+    reply = clients[0].transact(spec)
+    assert reply.status == scep.FAILURE
+    env.wait_until(lambda: any(host.log.lines("SCEP0285", 0) for host in hosts), 30)
+    cloud.well()
+    env.wait_until(lambda: cloud.count("failureNotification"), 40)
+    assert clients[1].enroll(keys[1], cloud.challenge()).status == scep.FAILURE
+    env.wait_until(lambda: cloud.count("failureNotification") > 1, 30)
+    first, second = cloud.of("failureNotification")
+    assert first["transactionId"] == spec.txid != second["transactionId"]
+    assert first["hResult"] == reply.hresult and "3072" in first["errorDescription"]
+    assert not cloud.count("successNotification")
+
+
+def test_revocation(factory, cloud):
+    """The local CA does not revoke, and says so; other CAs' are left alone; what is not told is asked for again."""
+    ours, theirs = cloud.revoke("0A17", "CN=Test CA"), cloud.revoke("0A18", "CN=Other CA")
+    cloud.answers["uploadRevocationResults"] = (500, (), {})
+    hosts, _ = two_hosts(factory, cloud, "revocation=on", '"revocationIssuer=CN=Test CA"', "revocationInterval=1s")
+    for host in hosts:
+        host.expect("SCEP0275", "SCEP0276")
+    env.wait_until(lambda: cloud.count("uploadRevocationResults"), 30)
+    env.wait_until(lambda: any(host.log.lines("SCEP0275.*HTTP status 500", 0) for host in hosts))
+    cloud.well()
+    env.wait_until(lambda: ours not in cloud.revocations, 30)
+    assert theirs in cloud.revocations
+    assert {(r["requestContext"], r["errorCode"]) for r in cloud.results} == {(ours, "NotSupportedError")}
+    cloud.revocations.clear()
+
+
+def test_killed_before_intune_knew(factory, cloud, keys):
+    """A host dies between the CA's answer and Intune's: what the device gets in the end Intune knows of."""
+    hosts, clients = two_hosts(factory, cloud, "ScepRequestTimeout 2s")
+    hosts[0].expect("exit signal Killed")
+    cloud.gate.clear()
+    cloud.slow.add("successNotification")
+    spec = clients[0].spec(key=keys[0], challenge=cloud.challenge())
+    asking = threading.Thread(target=lambda: pytest.raises(Exception, clients[0].transact, spec))
+    asking.start()
+    env.wait_until(lambda: cloud.count("successNotification"))
+    for child in hosts[0].children():
+        hosts[0].kill_child(child)
+    asking.join()
+    cloud.well()
+    env.wait_until(lambda: clients[1].send(spec.build()).status == 200, 30)
+    leaf = pki.der_of(clients[1].transact(spec).leaf)
+    told, = cloud.of("successNotification")
+    assert told["certificateThumbprint"] == hashlib.sha1(leaf).hexdigest().upper()
 
 
 def test_nothing_secret_is_logged(server, cloud, logs, keys):
