@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The outbox: what is kept with a transaction's end, and how policy_work() delivers it. */
+#include "../../policy/policy_outbox.h"
 #include "policy_fixture.h"
 #include <apr_strings.h>
 #include <string.h>
