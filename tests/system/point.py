@@ -27,6 +27,7 @@ def files():
     def write(name, *parts):
         names[name] = str(folder / (name + ".pem"))
         (folder / (name + ".pem")).write_bytes(b"".join(parts))
+        (folder / (name + ".pem")).chmod(0o600 if len(parts) > 1 else 0o644)
 
     ca_key, other_key, key = pki.key("tls-ca"), pki.key("tls-other"), pki.key("tls-client")
     ca = pki.certificate("Fronts CA", ca_key, ca=True, usage=pki.CA_USAGE)

@@ -407,3 +407,22 @@ def test_point_and_ca_in_one_service(factory, keys):
     client = made.client()
     held = client.send(client.spec(key=keys[1], challenge=asked.challenge).build())
     assert held.status == 503 and int(held.header("Retry-After")) > 0
+
+
+def test_our_own_front(factory, server, keys):
+    """mod_scep asks mod_scep: a device enrolls at the one, its challenge is the other's."""
+    names = point.files()
+    service = conf.Service(pki.make()).add(
+        "ScepPolicy registration-point url=https://localhost:%d/CMCertificateRegistration caFile=%s "
+        "certificate=%s key=%s"
+        % (server.tls["optional"], names["ca"], names["front1"], names["front1"]))
+    front_host = factory.httpd([service]).start()
+    client = front_host.client()
+    asked = client.spec(key=keys[0], challenge=bind(server, {"subject": "CN=device", "device": "d-9"}))
+    assert client.transact(asked).status == scep.SUCCESS
+    lines = [x for x in lines_of(server.logs.audit_file) if x.get("transactionID") == asked.txid]
+    assert [(x["operation"], x["result"]) for x in lines] == [("VerifyRequest", "success"), ("Notify", "success")]
+    assert front_host.client().enroll(keys[1], asked.challenge).status == scep.FAILURE
+    refused = client.spec(key=keys[1], challenge=bind(server, {"subject": "CN=other"}))
+    assert client.transact(refused).status == scep.FAILURE
+    assert "bound-subject" in front_host.transaction_line(refused.txid)
