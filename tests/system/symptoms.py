@@ -128,6 +128,24 @@ def certificate_that_the_point_does_not_trust(world, factory, hook):
     ask_point(world, factory, port, names["ca"], hook.folder)
 
 
+@symptom("7")
+def sealed_with_another_key(world, factory, folder):
+    servers = []
+    for name in ("seal-1", "seal-2"):
+        folder.write(name + ".pem", pki.pem_of(pki.certificate(name, pki.key(name), usage=(
+            "digital_signature", "key_encipherment"))), 0o644)
+        folder.write(name + ".key", pki.pem(pki.key(name)))
+        service = conf.Service(pki.make()).add("ScepPolicy sealed certificate=%s key=%s" % (
+            folder.path(name + ".pem"), folder.path(name + ".key")))
+        servers.append(factory.httpd([service], server=conf.Lines(
+            "ScepAuditLog audit.log", "ScepPolicyLog policy.log")).start())
+    other = World(servers[0], world.keys)
+    other.enroll(challenge=servers[1].challenge())
+    world.evidence.add(other.evidence.text())
+    for line in other.evidence.audit():
+        agrees(line)
+
+
 @symptom("8")
 def other_subject(world):
     query = "?operation=NDESGenerateChallenge&params=" + urllib.parse.quote(json.dumps(

@@ -118,11 +118,6 @@ def ca(folder):
     return behave
 
 
-ELSEWHERE = {       # rows that say that something cannot happen here, or that others provoke
-    "7": "cannot happen",
-}
-
-
 @pytest.mark.parametrize("number", SYMPTOMS)
 def test_symptom(request, world, number):
     """What the row quotes is in the logs, in the answer or on the page; and the reason's row agrees."""
@@ -138,7 +133,7 @@ def test_symptom(request, world, number):
 
 
 def test_every_row_is_provoked():
-    assert sorted(troubleshooting.symptoms(), key=int) == sorted({**SYMPTOMS, **ELSEWHERE}, key=int)
+    assert sorted(troubleshooting.symptoms(), key=int) == sorted(SYMPTOMS, key=int)
 
 
 def test_reasons_of_broken_messages(server, keys):
