@@ -37,6 +37,7 @@ typedef struct http_options_t {
     const char *url[HTTP_URLS_MAX]; /* https://..., http+unix://%2Fpath%2Fto%2Fsocket/...; NULL */
     int url_at_call;                /* no url: http_request_t.url instead */
     int plain_loopback;             /* http:// too, to 127.0.0.1, [::1] and localhost */
+    int plain;                      /* http:// to anybody: for what is public and signed */
     const char *ca_file;            /* PEM; NULL: the system's */
     const char *certificate_file;   /* PEM, ours, with its chain; NULL: none */
     const char *key_file;           /* PEM; NULL: in certificate_file */

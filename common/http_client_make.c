@@ -82,7 +82,7 @@ static const char *take_host(http_base_t *base, CURLU *handle, const char *schem
     if (strcmp(scheme, "https") != 0 && !base->socket) {
         if (strcmp(scheme, "http") != 0)
             return apr_psprintf(p, "%s: is not https: or http+unix:", scheme);
-        if (!options->plain_loopback || !is_loopback(host))
+        if (!options->plain && (!options->plain_loopback || !is_loopback(host)))
             return "http: would send requests in the clear; use https: or http+unix:";
     }
     base->path = path ? path : "/";

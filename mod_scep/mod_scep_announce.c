@@ -6,6 +6,7 @@
  * expired records on that occasion, which in an idle service nobody else does.
  */
 #include "mod_scep_announce.h"
+#include "mod_scep_crl_reach.h"
 #include <apr_atomic.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
@@ -70,8 +71,8 @@ static const char *differences(const store_host_t *a, const store_host_t *b, apr
     return text;
 }
 
-/* Announces a service; the store's status. */
-static apr_status_t announce(const scep_service_conf_t *service, apr_pool_t *p)
+/* Announces a service, and whether that was the first time since the start; the store's status. */
+static apr_status_t announce(const scep_service_conf_t *service, int *first, apr_pool_t *p)
 {
     apr_array_header_t *others = NULL;
     store_host_t self;
@@ -85,7 +86,8 @@ static apr_status_t announce(const scep_service_conf_t *service, apr_pool_t *p)
     self.ca = ca_fingerprint(service->core.ca, p);
     self.templates = ca_templates_fingerprint(service->core.ca, p);
     rv = store_announce(service->store, service->name, &self, &others, p);
-    if (rv != APR_SUCCESS || apr_atomic_xchg32(service->differs_told, 1)) {
+    *first = rv == APR_SUCCESS && !apr_atomic_xchg32(service->differs_told, 1);
+    if (!*first) {
         return rv;
     }
     for (i = 0; i < others->nelts; i++) {
@@ -124,8 +126,13 @@ static void sweep(const scep_service_conf_t *service, int (*stopping)(void *), v
 apr_interval_time_t scep_announce(const scep_service_conf_t *service, int (*stopping)(void *),
                                   void *baton, apr_pool_t *p)
 {
-    if (announce(service, p) != APR_SUCCESS) {
+    int first;
+
+    if (announce(service, &first, p) != APR_SUCCESS) {
         return AGAIN;
+    }
+    if (first) {
+        scep_crl_reach(service, stopping, baton, p);
     }
     sweep(service, stopping, baton, p);
     return PERIOD;

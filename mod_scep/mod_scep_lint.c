@@ -88,7 +88,7 @@ static const struct {
                         "Apple devices and current OpenSSL refuse it"},
     [NO_REQUEST_AGENT] = {WARNING, SILENT, "has extended key usages without",
                           "Certificate Request Agent is what NDES' own has and AD CS asks for"},
-    [CRL_NOT_CHECKED] = {NOTICE, SILENT, "names a CRL, which this test does not fetch:",
+    [CRL_NOT_CHECKED] = {NOTICE, SILENT, "names a CRL, which is fetched at a start only:",
                          "Windows does not enroll while it cannot be read"},
     [CRL_ENDED] = {WARNING, WARNING, "had to be replaced by",
                    "GetCRL and renewals are refused until it is"},
@@ -321,8 +321,7 @@ static void lint_issuer(const lint_t *lint, STACK_OF(X509) * chain, finding_e no
     }
 }
 
-/* The first URL of a CRL that the certificate names; NULL: none. */
-static const char *crl_url(X509 *cert, apr_pool_t *p)
+const char *scep_lint_crl_url(X509 *cert, apr_pool_t *p)
 {
     CRL_DIST_POINTS *points = X509_get_ext_d2i(cert, NID_crl_distribution_points, NULL, NULL);
     const GENERAL_NAME *name;
@@ -438,7 +437,7 @@ void scep_lint_ra(scep_check_t *check, scep_service_conf_t *service, const char 
     if (is_revoked(check, service, pair->cert)) {
         say(&lint, REVOKED, NULL);
     }
-    url = crl_url(pair->cert, check->ptemp);
+    url = scep_lint_crl_url(pair->cert, check->ptemp);
     if (url) {
         say(&lint, CRL_NOT_CHECKED, url);
     }

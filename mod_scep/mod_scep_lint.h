@@ -29,6 +29,9 @@ void scep_lint_chain(scep_check_t *check, scep_service_conf_t *service, const ch
 /* ScepCRLFile, when it is given: whether it is current.  No CRL is fetched. */
 void scep_lint_crl(scep_check_t *check, scep_service_conf_t *service);
 
+/* The first URL of a CRL that the certificate names, in p; NULL: none. */
+const char *scep_lint_crl_url(X509 *cert, apr_pool_t *p);
+
 /* The next CA's chain, and an RA certificate under it. */
 void scep_lint_next_chain(scep_check_t *check, scep_service_conf_t *service,
                           STACK_OF(X509) * chain);
