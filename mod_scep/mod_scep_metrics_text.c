@@ -242,18 +242,43 @@ static void add_ends(text_t *t)
     }
 }
 
+/* News that wait for their delivery. */
+static void add_outbox(text_t *t, text_t *ages, const scep_service_conf_t *service,
+                       const char *name)
+{
+    apr_time_t oldest;
+    int count;
+
+    if (store_outbox(service->store, service->name, &count, &oldest, t->p) != APR_SUCCESS) {
+        return;
+    }
+    add(t, "scep_outbox_length{service=\"%s\"} %d\n", name, count);
+    if (count > 0) {
+        add(ages, "scep_outbox_oldest_timestamp_seconds{service=\"%s\"} %" APR_INT64_T_FMT "\n",
+            name, apr_time_sec(oldest));
+    }
+}
+
+/* An empty text beside another one. */
+static text_t beside(const text_t *t)
+{
+    text_t other = *t;
+
+    other.pieces = apr_array_make(t->p, 8, sizeof(const char *));
+    return other;
+}
+
 /* What store and CA say at this moment. */
 static void add_health(text_t *t)
 {
-    text_t store = *t, ca = *t, ready = *t;
+    text_t store = beside(t), ca = beside(t), ready = beside(t), news = beside(t), ages = beside(t);
     int i;
 
-    store.pieces = apr_array_make(t->p, 8, sizeof(const char *));
-    ca.pieces = apr_array_make(t->p, 8, sizeof(const char *));
-    ready.pieces = apr_array_make(t->p, 8, sizeof(const char *));
     head(&store, "scep_store_up", "gauge", "Whether the store answers.");
     head(&ca, "scep_ca_up", "gauge", "Whether the CA backend answers.");
     head(&ready, "scep_ready", "gauge", "Whether devices can enroll at this host now.");
+    head(&news, "scep_outbox_length", "gauge", "News that wait for their delivery.");
+    head(&ages, "scep_outbox_oldest_timestamp_seconds", "gauge", "Since when the oldest waits.");
     for (i = 0; i < t->services->nelts; i++) {
         const scep_service_conf_t *service =
             APR_ARRAY_IDX(t->services, i, const scep_service_conf_t *);
@@ -263,10 +288,15 @@ static void add_health(text_t *t)
         add(&store, "scep_store_up{service=\"%s\"} %d\n", name, !*health->store);
         add(&ca, "scep_ca_up{service=\"%s\"} %d\n", name, !*health->ca);
         add(&ready, "scep_ready{service=\"%s\"} %d\n", name, !health->problems->nelts);
+        if (!*health->store) {
+            add_outbox(&news, &ages, service, name);
+        }
     }
     apr_array_cat(t->pieces, store.pieces);
     apr_array_cat(t->pieces, ca.pieces);
     apr_array_cat(t->pieces, ready.pieces);
+    apr_array_cat(t->pieces, news.pieces);
+    apr_array_cat(t->pieces, ages.pieces);
 }
 
 /* Gathers a service; a visitor of scep_each_service(). */

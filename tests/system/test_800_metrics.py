@@ -9,6 +9,7 @@ import conf
 import env
 import pki
 import scep_client as scep
+from webhook import Webhook
 from test_300_stores import secret_file
 
 LOCATIONS = ["<Location \"/metrics\">\n    SetHandler scep-metrics\n</Location>\n",
@@ -169,3 +170,21 @@ def test_a_store_that_is_down(factory):
     redis.stop()
     down = metrics(server)
     assert value(down, "scep_store_up", service="corp") == value(down, "scep_ready", service="corp") == 0
+
+
+def test_news_that_wait(factory, keys):
+    hook = Webhook()
+    hook.thanks = (503, (), {})
+    try:
+        service = conf.Service(pki.make()).add("ScepPolicy challenge", hook.policy())
+        server = factory.httpd([service], locations=LOCATIONS).start()
+        assert value(metrics(server), "scep_outbox_length", service="corp") == 0
+        assert ("scep_outbox_oldest_timestamp_seconds", (("service", "corp"),)) not in metrics(server)
+        server.enroll(keys[0])
+        waiting = metrics(server)
+        assert value(waiting, "scep_outbox_length", service="corp") == 1
+        assert abs(value(waiting, "scep_outbox_oldest_timestamp_seconds", service="corp") - time.time()) < 600
+        hook.allow()
+        assert env.wait_until(lambda: value(metrics(server), "scep_outbox_length", service="corp") == 0, 60)
+    finally:
+        hook.stop()
