@@ -499,6 +499,74 @@ apr_status_t store_revoke(store_t *store, const char *service, const char *chall
                   STORE_NOCHALLENGE);
 }
 
+apr_status_t store_revoke_certificate(store_t *store, const char *service,
+                                      const store_revoked_t *what, store_result_e *result,
+                                      apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    if (!store->provider->revoke_certificate)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_serial(what->serial) || !*what->serial || what->reason < 0 ||
+        what->reason > 10 || what->until <= 0)
+        return invalid(p, "revoke_certificate");
+    return answer(store->provider->revoke_certificate(store, service, what, result, p), result,
+                  STORE_NOTFOUND);
+}
+
+apr_status_t store_find_revoked(store_t *store, const char *service, const char *serial,
+                                store_result_e *result, store_revoked_t *revoked, apr_pool_t *p)
+{
+    *result = STORE_NOTFOUND;
+    memset(revoked, 0, sizeof(*revoked));
+    revoked->serial = "";
+    if (!store->provider->find_revoked)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_serial(serial) || !*serial)
+        return invalid(p, "find_revoked");
+    return answer(store->provider->find_revoked(store, service, serial, result, revoked, p),
+                  result, STORE_NOTFOUND);
+}
+
+apr_status_t store_list_revoked(store_t *store, const char *service, apr_array_header_t **plist,
+                                apr_pool_t *p)
+{
+    apr_status_t rv;
+
+    *plist = apr_array_make(p, 16, sizeof(store_revoked_t));
+    if (!store->provider->list_revoked)
+        return APR_ENOTIMPL;
+    if (!is_service(service))
+        return invalid(p, "list_revoked");
+    rv = store->provider->list_revoked(store, service, plist, p);
+    if (rv != APR_SUCCESS)
+        apr_array_clear(*plist);
+    return rv;
+}
+
+apr_status_t store_get_crl(store_t *store, const char *service, apr_int64_t have,
+                           store_crl_t *crl, apr_pool_t *p)
+{
+    memset(crl, 0, sizeof(*crl));
+    if (!store->provider->get_crl)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || have < 0)
+        return invalid(p, "get_crl");
+    return store->provider->get_crl(store, service, have, crl, p);
+}
+
+apr_status_t store_put_crl(store_t *store, const char *service, apr_int64_t replaces,
+                           const store_crl_t *crl, store_result_e *result, apr_pool_t *p)
+{
+    *result = STORE_CONFLICT;
+    if (!store->provider->put_crl)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || replaces < 0 || crl->number <= replaces || crl->made_of < 0 ||
+        !crl->der.data || crl->der.len == 0 || crl->der.len > STORE_CRL_MAX)
+        return invalid(p, "put_crl");
+    return answer(store->provider->put_crl(store, service, replaces, crl, result, p), result,
+                  STORE_CONFLICT);
+}
+
 apr_status_t store_sweep(store_t *store, const char *service, int max, int *removed, apr_pool_t *p)
 {
     *removed = 0;

@@ -45,6 +45,7 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_LIMITS 2                  /* counters of one claim */
 #define STORE_NEWS_MAX 131072           /* bytes of one piece of news */
 #define STORE_NEWS_PER_TX 4             /* pieces that one change of a transaction leaves */
+#define STORE_CRL_MAX 983040            /* bytes of a certificate revocation list */
 
 typedef enum {
     STORE_OK,      /* issue, commit, fail, pend, decide, revoke: done (now, or by the same call
@@ -60,7 +61,8 @@ typedef enum {
     STORE_TXCONFLICT,  /* claim: the transaction key is known with another CSR or challenge */
     STORE_FULL,        /* issue: cap reached; wait says when the next place is free.  pend: as
                           many transactions wait as may; nothing was changed, call fail */
-    STORE_EXISTS,      /* issue: the id is taken by another challenge: make a new one */
+    STORE_EXISTS,      /* issue: the id is taken by another challenge: make a new one.
+                          revoke_certificate: it was revoked before; nothing was changed */
     STORE_FENCED,      /* commit, fail, pend, settle: lease lost to another; nothing was changed */
     STORE_REFUSED,     /* poll: failed for good; claim: denied (decide), which is final; see reason
                           and text */
@@ -68,7 +70,7 @@ typedef enum {
     STORE_HELD,        /* claim: the challenge's last use is held by a waiting transaction */
     STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
     STORE_CONFLICT,    /* decide: the transaction does not wait, or not with this cookie, or was
-                          decided otherwise */
+                          decided otherwise.  put_crl: the list is another one */
     STORE_CALLERFULL,  /* issue: the caller's own cap is reached; wait as for FULL */
     STORE_OWNERFULL    /* pend: as FULL, by the cap of the transaction's owner */
 } store_result_e;
@@ -221,6 +223,22 @@ typedef enum {
                          */
     STORE_BLAME_DEVICE  /* refused: counts an attempt against the challenge, then it is free */
 } store_blame_e;
+
+/* A revoked certificate. */
+typedef struct store_revoked_t {
+    const char *serial; /* as for commit, not "" */
+    int reason;         /* CRLReason, RFC 5280 section 5.3.1 */
+    apr_time_t when;    /* out */
+    apr_time_t until;   /* how long it is kept at least; in the future */
+} store_revoked_t;
+
+/* The list of revoked certificates that is served, as one host made it for all. */
+typedef struct store_crl_t {
+    apr_int64_t changes; /* out: how often a certificate was revoked, ever */
+    apr_int64_t number;  /* CRLNumber, from 1 on; 0: there is none yet */
+    apr_int64_t made_of; /* the changes that it tells of, at least */
+    crypt_buf_t der;     /* at most STORE_CRL_MAX */
+} store_crl_t;
 
 /* One host's view of its own configuration, to find hosts that differ (store_announce). */
 typedef struct store_host_t {
@@ -388,6 +406,31 @@ struct store_provider_t {
     apr_status_t (*revoke)(store_t *store, const char *service, const char *challenge_id,
                            store_result_e *result, apr_pool_t *p);
 
+    /* Certificates that the CA takes back; not to be confused with revoke.  OK or EXISTS, also for
+     * the repetition of a call whose answer was lost. */
+    apr_status_t (*revoke_certificate)(store_t *store, const char *service,
+                                       const store_revoked_t *what, store_result_e *result,
+                                       apr_pool_t *p);
+
+    /* Whether a certificate was revoked: STORE_OK (*revoked is set) or NOTFOUND. */
+    apr_status_t (*find_revoked)(store_t *store, const char *service, const char *serial,
+                                 store_result_e *result, store_revoked_t *revoked, apr_pool_t *p);
+
+    /* All that are kept, those first whose until comes first: an array of store_revoked_t.  It
+     * holds every one that was revoked before the call. */
+    apr_status_t (*list_revoked)(store_t *store, const char *service, apr_array_header_t **plist,
+                                 apr_pool_t *p);
+
+    /* The current list, without der where its number is have.  Nothing was ever revoked or put:
+     * all is 0. */
+    apr_status_t (*get_crl)(store_t *store, const char *service, apr_int64_t have,
+                            store_crl_t *crl, apr_pool_t *p);
+
+    /* Replaces the list of that number (0: none) by one with a greater number.  OK, or CONFLICT:
+     * somebody else was first; get that one.  So no number is ever given twice. */
+    apr_status_t (*put_crl)(store_t *store, const char *service, apr_int64_t replaces,
+                            const store_crl_t *crl, store_result_e *result, apr_pool_t *p);
+
     /* Removes at most max expired records; *removed set.  Redis expires by itself: cleans its
      * index. */
     apr_status_t (*sweep)(store_t *store, const char *service, int max, int *removed,
@@ -461,6 +504,17 @@ apr_status_t store_lease(store_t *store, const char *service, const char *name, 
                          apr_interval_time_t lease, store_result_e *result, apr_pool_t *p);
 apr_status_t store_revoke(store_t *store, const char *service, const char *challenge_id,
                           store_result_e *result, apr_pool_t *p);
+apr_status_t store_revoke_certificate(store_t *store, const char *service,
+                                      const store_revoked_t *what, store_result_e *result,
+                                      apr_pool_t *p);
+apr_status_t store_find_revoked(store_t *store, const char *service, const char *serial,
+                                store_result_e *result, store_revoked_t *revoked, apr_pool_t *p);
+apr_status_t store_list_revoked(store_t *store, const char *service, apr_array_header_t **plist,
+                                apr_pool_t *p);
+apr_status_t store_get_crl(store_t *store, const char *service, apr_int64_t have,
+                           store_crl_t *crl, apr_pool_t *p);
+apr_status_t store_put_crl(store_t *store, const char *service, apr_int64_t replaces,
+                           const store_crl_t *crl, store_result_e *result, apr_pool_t *p);
 apr_status_t store_sweep(store_t *store, const char *service, int max, int *removed, apr_pool_t *p);
 apr_status_t store_announce(store_t *store, const char *service, const store_host_t *self,
                             apr_array_header_t **pothers, apr_pool_t *p);

@@ -276,7 +276,9 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
     .records = redis_records, .take = redis_take, .settle = redis_settle,                   \
     .outbox = redis_outbox, .lease = redis_lease,                                           \
     .revoke = redis_revoke, .sweep = redis_sweep, .announce = redis_announce,               \
-    .health = redis_health
+    .health = redis_health,                                                                 \
+    .revoke_certificate = redis_revoke_certificate, .find_revoked = redis_find_revoked,     \
+    .list_revoked = redis_list_revoked, .get_crl = redis_get_crl, .put_crl = redis_put_crl
 
 const store_provider_t store_redis = {.name = "redis", .create = create_tcp, REDIS_SLOTS};
 const store_provider_t store_rediss = {.name = "rediss", .create = create_tls, REDIS_SLOTS};

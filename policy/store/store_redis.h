@@ -28,6 +28,10 @@ typedef enum {
     REDIS_SCRIPT_OUTBOX,
     REDIS_SCRIPT_LEASE,
     REDIS_SCRIPT_COUNTER,
+    REDIS_SCRIPT_REVOKE_CERTIFICATE,
+    REDIS_SCRIPT_LIST_REVOKED,
+    REDIS_SCRIPT_GET_CRL,
+    REDIS_SCRIPT_PUT_CRL,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 
@@ -113,6 +117,17 @@ apr_status_t redis_decide(store_t *store, const char *service, const char *tx_ke
                           store_result_e *result, apr_pool_t *p);
 apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p);
+apr_status_t redis_revoke_certificate(store_t *store, const char *service,
+                                      const store_revoked_t *what, store_result_e *result,
+                                      apr_pool_t *p);
+apr_status_t redis_find_revoked(store_t *store, const char *service, const char *serial,
+                                store_result_e *result, store_revoked_t *revoked, apr_pool_t *p);
+apr_status_t redis_list_revoked(store_t *store, const char *service, apr_array_header_t **plist,
+                                apr_pool_t *p);
+apr_status_t redis_get_crl(store_t *store, const char *service, apr_int64_t have,
+                           store_crl_t *crl, apr_pool_t *p);
+apr_status_t redis_put_crl(store_t *store, const char *service, apr_int64_t replaces,
+                           const store_crl_t *crl, store_result_e *result, apr_pool_t *p);
 
 apr_status_t redis_records(store_t *store, const char *service, const char *state, int max,
                            apr_array_header_t **ptxs, apr_pool_t *p);

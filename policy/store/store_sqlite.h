@@ -93,6 +93,17 @@ apr_status_t sqlite_list(store_t *store, const char *service, int max, apr_array
 apr_status_t sqlite_decide(store_t *store, const char *service, const char *tx_key,
                            const store_decision_t *decision, apr_interval_time_t retention,
                            store_result_e *result, apr_pool_t *p);
+apr_status_t sqlite_revoke_certificate(store_t *store, const char *service,
+                                       const store_revoked_t *what, store_result_e *result,
+                                       apr_pool_t *p);
+apr_status_t sqlite_find_revoked(store_t *store, const char *service, const char *serial,
+                                 store_result_e *result, store_revoked_t *revoked, apr_pool_t *p);
+apr_status_t sqlite_list_revoked(store_t *store, const char *service, apr_array_header_t **plist,
+                                 apr_pool_t *p);
+apr_status_t sqlite_get_crl(store_t *store, const char *service, apr_int64_t have,
+                            store_crl_t *crl, apr_pool_t *p);
+apr_status_t sqlite_put_crl(store_t *store, const char *service, apr_int64_t replaces,
+                            const store_crl_t *crl, store_result_e *result, apr_pool_t *p);
 
 apr_status_t sqlite_records(store_t *store, const char *service, const char *state, int max,
                             apr_array_header_t **ptxs, apr_pool_t *p);

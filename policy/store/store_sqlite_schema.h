@@ -84,7 +84,15 @@ static const char *const schema_steps[] = {
     "CREATE INDEX news_ends ON news(ends);"
     "CREATE TABLE lease(service TEXT NOT NULL, name TEXT NOT NULL, holder TEXT NOT NULL,"
     " ends INTEGER NOT NULL, PRIMARY KEY(service, name)) WITHOUT ROWID;"
-    "PRAGMA user_version=5;"};
+    "PRAGMA user_version=5;",
+    /* 6: revoked certificates, and the list that tells of them */
+    "CREATE TABLE revoked(service TEXT NOT NULL, serial TEXT NOT NULL, reason INTEGER NOT NULL,"
+    " revoked INTEGER NOT NULL, keep INTEGER NOT NULL, PRIMARY KEY(service, serial))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX revoked_keep ON revoked(service, keep);"
+    "CREATE TABLE crl(service TEXT PRIMARY KEY, changes INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " made_of INTEGER NOT NULL, der BLOB) WITHOUT ROWID;"
+    "PRAGMA user_version=6;"};
 
 #define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 

@@ -160,3 +160,17 @@ SQL(HOST_LIST,
     " ORDER BY host")
 SQL(HOST_SWEEP, "DELETE FROM host WHERE service=?1 AND seen<=?2")
 SQL(HEALTH, "INSERT OR REPLACE INTO health(id, seen) VALUES(1, ?1)")
+
+/* Revoked certificates; crl has one row for each service that ever revoked or made a list. */
+SQL(REVOKED_SWEEP, "DELETE FROM revoked WHERE service=?1 AND serial IN (SELECT serial FROM revoked"
+                   " INDEXED BY revoked_keep WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")
+SQL(REVOKED_INSERT, "INSERT OR IGNORE INTO revoked VALUES(?1, ?2, ?3, ?4, ?5)")
+SQL(REVOKED_GET, "SELECT reason, revoked, keep FROM revoked WHERE service=?1 AND serial=?2")
+SQL(REVOKED_LIST, "SELECT serial, reason, revoked, keep FROM revoked INDEXED BY revoked_keep"
+                  " WHERE service=?1 AND keep>?2 ORDER BY keep, serial")
+SQL(CRL_CHANGED, "INSERT INTO crl VALUES(?1, 1, 0, 0, NULL)"
+                 " ON CONFLICT(service) DO UPDATE SET changes=changes+1")
+SQL(CRL_GET, "SELECT changes, number, made_of, CASE WHEN number=?2 THEN NULL ELSE der END FROM crl"
+             " WHERE service=?1")
+SQL(CRL_MAKE, "INSERT OR IGNORE INTO crl VALUES(?1, 0, 0, 0, NULL)")
+SQL(CRL_PUT, "UPDATE crl SET number=?3, made_of=?4, der=?5 WHERE service=?1 AND number=?2")
