@@ -12,6 +12,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -248,12 +249,67 @@ apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey)
                ? ca->provider->get0_identity(ca->instance, pcert, pkey) : APR_ENOTIMPL;
 }
 
+int ca_is_reason(int reason)
+{
+    switch (reason) {
+    case CRL_REASON_UNSPECIFIED:
+    case CRL_REASON_KEY_COMPROMISE:
+    case CRL_REASON_AFFILIATION_CHANGED:
+    case CRL_REASON_SUPERSEDED:
+    case CRL_REASON_CESSATION_OF_OPERATION:
+    case CRL_REASON_PRIVILEGE_WITHDRAWN:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* See ca_provider_t.revoke. */
+static apr_status_t revoke_serial(ca_t *ca, const ASN1_INTEGER *serial, apr_time_t not_after,
+                                  int reason, outcome_t *out, apr_pool_t *p)
+{
+    outcome_init(out);
+    if (ca->provider->revoke == NULL) {
+        return APR_ENOTIMPL;
+    }
+    if (!ca_is_reason(reason)) {
+        outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_INVALIDARG, "revoke-reason",
+                       "The reason cannot be taken.", p, "reason %d is not one to revoke by",
+                       reason);
+        return APR_EINVAL;
+    }
+    return ca->provider->revoke(ca->instance, serial, not_after, reason, out, p);
+}
+
 apr_status_t ca_revoke(ca_t *ca, const ASN1_INTEGER *serial, int reason, outcome_t *out,
                        apr_pool_t *p)
 {
+    return revoke_serial(ca, serial, 0, reason, out, p);
+}
+
+apr_status_t ca_revoke_certificate(ca_t *ca, const crypt_buf_t *der, int reason, outcome_t *out,
+                                   const log_sink_t *log, apr_pool_t *p)
+{
+    const unsigned char *at = der->data;
+    X509 *cert = crypt_x509_own(d2i_X509(NULL, &at, (long)der->len), p);
+    STACK_OF(X509) *chain = NULL;
+    X509 *issuer;
+
     outcome_init(out);
-    return ca->provider->revoke != NULL ? ca->provider->revoke(ca->instance, serial, reason, out, p)
-                                        : APR_ENOTIMPL;
+    ERR_clear_error();
+    if (ca_chain(ca, &chain, log, p) != APR_SUCCESS || sk_X509_num(chain) < 1) {
+        outcome_unavailable(out, "ca-chain", 0, p, "the CA's chain is not known");
+        return APR_EGENERAL;
+    }
+    issuer = sk_X509_value(chain, 0);
+    if (cert == NULL || at != der->data + der->len ||
+        X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) != 0 ||
+        X509_verify(cert, X509_get0_pubkey(issuer)) != 1) {
+        ERR_clear_error();
+        return APR_NOTFOUND;
+    }
+    return revoke_serial(ca, X509_get0_serialNumber(cert),
+                         crypt_asn1_time(X509_get0_notAfter(cert)), reason, out, p);
 }
 
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p)

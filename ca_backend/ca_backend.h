@@ -17,6 +17,7 @@
 #include "../common/grant.h"
 #include "../common/log.h"
 #include "../common/settings.h"
+#include "ca_ledger.h"
 #include "ca_template.h"
 #include <apr_tables.h>
 
@@ -61,6 +62,7 @@ typedef struct ca_config_t {
     const char *chain_file;                 /* ScepCAChain; NULL: the backend knows its chain */
     const char *crl_file;                   /* ScepCRLFile, PEM or DER; NULL: none */
     apr_interval_time_t not_before_skew;
+    const ca_ledger_t *ledger;              /* for CA_CAP_LEDGER; NULL: such a CA cannot revoke */
 } ca_config_t;
 
 #define CA_CAP_SERIAL           1   /* honors the grant's serial and notBefore: repeating is safe,
@@ -70,6 +72,8 @@ typedef struct ca_config_t {
 #define CA_CAP_SUBJECT          8   /* honors the grant's subject */
 #define CA_CAP_SID              16  /* puts the grant's security identifier into the certificate,
                                      * and never the one that a CSR asks for itself */
+#define CA_CAP_LEDGER           32  /* revokes by the ledger: what is there is revoked at once, and
+                                     * only that */
 
 struct ca_provider_t {
     const char *name;
@@ -96,10 +100,12 @@ struct ca_provider_t {
                           apr_pool_t *p);
     /* For readiness; *text says why not. */
     apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
-    apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, int reason, outcome_t *out,
-                           apr_pool_t *p);
-    /* The current CRL as DER in p; APR_ENOTIMPL: crl_file is taken. */
-    apr_status_t (*crl)(void *instance, crypt_buf_t *der, apr_pool_t *p);
+    /* not_after: of the certificate, which is the CA's; 0: the number is all that is known. */
+    apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, apr_time_t not_after,
+                           int reason, outcome_t *out, apr_pool_t *p);
+    /* The current CRL as DER in p; APR_ENOTIMPL: crl_file is taken.  *error, preset to NULL: why
+     * there is none, or, with APR_SUCCESS, why there is no newer one. */
+    apr_status_t (*crl)(void *instance, crypt_buf_t *der, const char **error, apr_pool_t *p);
     /* The CA's own certificate and key where it can answer SCEP for itself (no RA certificate);
      * borrowed.  NULL slot or APR_ENOTIMPL: it cannot. */
     apr_status_t (*get0_identity)(void *instance, X509 **pcert, EVP_PKEY **pkey);
@@ -153,7 +159,8 @@ apr_status_t ca_check_key(ca_t *ca, const char *template_name, EVP_PKEY *key, ou
                           apr_pool_t *p);
 
 /*
- * The CA's current CRL in p: the backend's, else crl_file, read again when it changed.  Its
+ * The CA's current CRL in p: the backend's, else crl_file, read again when it changed (the local CA
+ * makes none where there is a crl_file).  Its
  * signature was verified by the chain.  APR_ENOTIMPL: there is none, APR_ENOSPC: it is longer than
  * max; out is not touched by these two.  Other: out is UNAVAILABLE (unreadable, not the CA's, past
  * its nextUpdate).
@@ -185,12 +192,20 @@ void ca_poll(ca_t *ca, const grant_t *grant, const csr_t *csr, const char *cooki
              apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
 
 /*
- * Revokes a certificate by its serial number; reason: CRLReason, RFC 5280 section 5.3.1.
- * APR_SUCCESS: revoked, also if it was before.  APR_NOTFOUND: not of this CA.  APR_ENOTIMPL: the
- * backend cannot.  Other: out is UNAVAILABLE.
+ * Revokes a certificate by its serial number, as far as the CA still knows what it issued, or the
+ * certificate der itself, which it knows by its own signature.  reason: CRLReason, RFC 5280 section
+ * 5.3.1.  APR_SUCCESS: revoked, also if it was before.  APR_NOTFOUND: not of this CA.
+ * APR_ENOTIMPL: the backend cannot.  APR_EINVAL: not a reason for a device's certificate, for good
+ * (ca_is_reason()).  Other: out is UNAVAILABLE.
  */
 apr_status_t ca_revoke(ca_t *ca, const ASN1_INTEGER *serial, int reason, outcome_t *out,
                        apr_pool_t *p);
+apr_status_t ca_revoke_certificate(ca_t *ca, const crypt_buf_t *der, int reason, outcome_t *out,
+                                   const log_sink_t *log, apr_pool_t *p);
+
+/* Whether ca_revoke() takes the reason: unspecified, keyCompromise, affiliationChanged, superseded,
+ * cessationOfOperation, privilegeWithdrawn.  A hold would have to be released again. */
+int ca_is_reason(int reason);
 
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
 

@@ -293,23 +293,47 @@ static X509_CRL *backend_get1(const crypt_buf_t *der, STACK_OF(X509) *chain, apr
     return crl;
 }
 
+/* Says once why the backend has no newer list than the one that it still serves. */
+static void warn(ca_t *ca, const char *why, const log_sink_t *log)
+{
+    ca_crl_t *state = &ca->crl;
+    int say;
+
+    if (state->mutex != NULL) {
+        apr_thread_mutex_lock(state->mutex);
+    }
+    say = why != NULL && !state->reported;
+    state->reported = why != NULL;
+    if (state->mutex != NULL) {
+        apr_thread_mutex_unlock(state->mutex);
+    }
+    if (say) {
+        log_to(log, LOG_SINK_WARN, SCEPTAG(0322), "service %s: the last CRL is served on: %s",
+               ca->cfg->service, why);
+    }
+}
+
 apr_status_t ca_crl_get1(ca_t *ca, X509_CRL **pcrl, apr_time_t now, outcome_t *out,
                          const log_sink_t *log, apr_pool_t *p)
 {
     apr_status_t rv = APR_ENOTIMPL;
     STACK_OF(X509) *chain = NULL;
-    const char *error = "the backend has none";
+    const char *error = NULL;
     crypt_buf_t der = {NULL, 0};
 
     *pcrl = NULL;
     if (ca->provider->crl != NULL) {
-        rv = ca->provider->crl(ca->instance, &der, p);
+        error = NULL;
+        rv = ca->provider->crl(ca->instance, &der, &error, p);
+        if (rv == APR_SUCCESS) {
+            warn(ca, error, log);
+        }
     }
     if (rv == APR_ENOTIMPL && ca->cfg->crl_file == NULL) {
         return APR_ENOTIMPL;
     }
     if (rv != APR_SUCCESS && rv != APR_ENOTIMPL) {
-        error = "the backend cannot be asked for its CRL";
+        error = error != NULL ? error : "the backend cannot be asked for its CRL";
     }
     else if (ca_chain(ca, &chain, log, p) != APR_SUCCESS || sk_X509_num(chain) < 1) {
         error = "the CA's chain is not known";

@@ -7,7 +7,7 @@
  * built once; the key is copied from the CSR as algorithm and bit string, since
  * X509_set_pubkey() encodes and decodes it again (0.26 ms on OpenSSL 3.0).
  */
-#include "ca_backend.h"
+#include "ca_local.h"
 #include "ca_sid.h"
 
 #include <apr_strings.h>
@@ -25,20 +25,12 @@ typedef struct local_template_t {
     STACK_OF(X509_EXTENSION) *ec;       /* the same for EC: no encipherment (RFC 8813 section 3) */
 } local_template_t;
 
-typedef struct local_t {
-    X509 *cert;
-    EVP_PKEY *key;
-    const EVP_MD *digest;
-    STACK_OF(X509) *chain;
-    apr_time_t not_before, not_after;   /* of the CA */
-    apr_interval_time_t skew;
-    apr_array_header_t *templates;      /* of local_template_t */
-} local_t;
-
 static const settings_key_t local_keys[] = {
     {"certificate", "FILE", 1},
     {"key", "FILE", 1},
     {"digest", "sha256|sha384|sha512", 0},
+    {"crlLifetime", "TIME|off", 0},
+    {"crlDistributionPoint", "URL", 0},
     {NULL, NULL, 0}
 };
 
@@ -81,7 +73,7 @@ static X509_EXTENSION *make_key_usage(unsigned bits)
 
 /* The CA's key identifier: its subjectKeyIdentifier, else SHA-1 of its key (RFC 5280 section
  * 4.2.1.1).  NULL if that fails. */
-static X509_EXTENSION *make_authority_key_id(X509 *ca)
+X509_EXTENSION *local_authority_key_id(X509 *ca)
 {
     AUTHORITY_KEYID *akid = AUTHORITY_KEYID_new();
     const ASN1_OCTET_STRING *skid = X509_get0_subject_key_id(ca);
@@ -193,6 +185,7 @@ static STACK_OF(X509_EXTENSION) *make_constant(const local_t *local, const ca_te
 {
     STACK_OF(X509_EXTENSION) *list = sk_X509_EXTENSION_new_null();
     char *eku = apr_pstrdup(p, t->extended_key_usage_text);
+    const char *crl_url = t->crl_url != NULL ? t->crl_url : local->crl_url;
 
     if (list == NULL) {
         return NULL;
@@ -201,8 +194,8 @@ static STACK_OF(X509_EXTENSION) *make_constant(const local_t *local, const ca_te
     if (!push(list, X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:FALSE")) ||
         !push(list, make_key_usage(key_usage)) ||
         (*eku != '\0' && !push(list, X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, eku))) ||
-        !push(list, make_authority_key_id(local->cert)) ||
-        (t->crl_url != NULL && !push(list, make_crl_points(t->crl_url))) ||
+        !push(list, local_authority_key_id(local->cert)) ||
+        (crl_url != NULL && !push(list, make_crl_points(crl_url))) ||
         ((t->ocsp_url != NULL || t->aia_url != NULL) && !push(list, make_info_access(t)))) {
         return NULL;
     }
@@ -339,6 +332,7 @@ static const char *local_create(void **pinstance, const settings_t *settings,
     if ((err = check_ca(local, cert_file, p)) != NULL ||
         (err = check_ca_key(local, key_file, p)) != NULL ||
         (err = set_digest(local, settings_get(settings, "digest", NULL), p)) != NULL ||
+        (err = local_crl_configure(local, settings, cfg, p)) != NULL ||
         (err = add_template(local, ca_template_default(), p)) != NULL) {
         return err;
     }
@@ -561,10 +555,13 @@ static apr_status_t local_get0_identity(void *instance, X509 **pcert, EVP_PKEY *
 const ca_provider_t ca_local_provider = {
     .name = "local",
     .keys = local_keys,
-    .capabilities = CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID,
+    .capabilities = CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID | CA_CAP_LEDGER,
     .create = local_create,
+    .child_init = local_crl_child_init,
     .submit = local_submit,
     .chain = local_chain,
     .health = local_health,
+    .revoke = local_revoke,
+    .crl = local_crl,
     .get0_identity = local_get0_identity,
 };

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define CLOCK_TOLERANCE apr_time_from_sec(300)
+#define MAX_SERIAL_BYTES 32
 
 /* Whether it is a holder's certificate and not one that speaks for a CA or for itself. */
 static int is_leaf(X509 *cert)
@@ -98,9 +99,37 @@ static apr_status_t check_leaf(X509 *cert, apr_time_t now, apr_interval_time_t g
     return APR_SUCCESS;
 }
 
+/* Asks the ledger, which knows at once what no CRL tells before the next one. */
+static apr_status_t check_ledger(const ca_t *ca, X509 *cert, outcome_t *out, apr_pool_t *p)
+{
+    const ca_ledger_t *ledger = ca->cfg->ledger;
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
+    char date[APR_RFC822_DATE_LEN];
+    ca_revoked_t revoked;
+    apr_status_t rv;
+    int len = ASN1_STRING_length(serial);
+
+    if (len < 1 || len > MAX_SERIAL_BYTES || ASN1_STRING_type(serial) != V_ASN1_INTEGER) {
+        return APR_SUCCESS;     /* none that a CA with a ledger gives */
+    }
+    rv = ledger->find(ledger->baton, crypt_hex(ASN1_STRING_get0_data(serial), (apr_size_t)len, 0,
+                                               p), &revoked, p);
+    if (rv == APR_NOTFOUND) {
+        return APR_SUCCESS;
+    }
+    if (rv != APR_SUCCESS) {
+        outcome_unavailable(out, "ledger", 0, p, "whether the certificate was revoked: %s",
+                            ledger->error(ledger->baton, p));
+        return rv;
+    }
+    apr_rfc822_date(date, revoked.when);
+    return refuse(out, "signer-revoked", "The certificate in use was revoked.", p,
+                  apr_psprintf(p, "the signer's certificate was revoked on %s", date));
+}
+
 /* Asks the CRL, where there is one. */
-static apr_status_t check_revocation(ca_t *ca, X509 *cert, apr_time_t now, outcome_t *out,
-                                     const log_sink_t *log, apr_pool_t *p)
+static apr_status_t check_crl(ca_t *ca, X509 *cert, apr_time_t now, outcome_t *out,
+                              const log_sink_t *log, apr_pool_t *p)
 {
     X509_REVOKED *entry = NULL;
     X509_CRL *crl = NULL;
@@ -125,6 +154,20 @@ static apr_status_t check_revocation(ca_t *ca, X509 *cert, apr_time_t now, outco
     X509_CRL_free(crl);
     ERR_clear_error();
     return rv;
+}
+
+/* Asks whoever knows.  A CRL that is made of the ledger says no more than that does. */
+static apr_status_t check_revocation(ca_t *ca, X509 *cert, apr_time_t now, outcome_t *out,
+                                     const log_sink_t *log, apr_pool_t *p)
+{
+    int has_ledger = ca->cfg->ledger != NULL &&
+                     (ca->provider->capabilities & CA_CAP_LEDGER) != 0;
+    apr_status_t rv = has_ledger ? check_ledger(ca, cert, out, p) : APR_SUCCESS;
+
+    if (rv != APR_SUCCESS || (has_ledger && ca->cfg->crl_file == NULL)) {
+        return rv;
+    }
+    return check_crl(ca, cert, now, out, log, p);
 }
 
 /* One that the chain signed. */

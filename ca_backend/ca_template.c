@@ -172,8 +172,7 @@ static const char *check_extended_key_usage(const char *list, apr_pool_t *p)
     return NULL;
 }
 
-/* Checks a URL; error text, NULL on success. */
-static const char *check_url(const char *key, const char *url, apr_pool_t *p)
+const char *ca_template_check_url(const char *key, const char *url, apr_pool_t *p)
 {
     const char *at;
 
@@ -233,9 +232,9 @@ static const char *read_template(ca_template_t *t, const settings_t *s, apr_pool
         (err = check_list("sanTypes", t->san_types, ALL_SAN_TYPES, p)) != NULL ||
         (err = check_list("ecCurves", t->ec_curves, default_template.ec_curves, p)) != NULL ||
         (err = settings_get_number(s, "minimumKey", bits, 1024, 16384, &bits, p)) != NULL ||
-        (err = check_url("crlUrl", t->crl_url, p)) != NULL ||
-        (err = check_url("caIssuersUrl", t->aia_url, p)) != NULL ||
-        (err = check_url("ocspUrl", t->ocsp_url, p)) != NULL) {
+        (err = ca_template_check_url("crlUrl", t->crl_url, p)) != NULL ||
+        (err = ca_template_check_url("caIssuersUrl", t->aia_url, p)) != NULL ||
+        (err = ca_template_check_url("ocspUrl", t->ocsp_url, p)) != NULL) {
         return err;
     }
     t->min_rsa_bits = (int)bits;

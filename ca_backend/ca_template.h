@@ -45,6 +45,10 @@ const ca_template_t *ca_template_default(void);
 const char *ca_template_make(const ca_template_t **ptemplate, const char *name, int argc,
                              const char *const *argv, apr_pool_t *p);
 
+/* Whether a setting's value may stand as URL in a certificate (NULL: absent); error text in p, NULL
+ * if it may. */
+const char *ca_template_check_url(const char *key, const char *url, apr_pool_t *p);
+
 /*
  * Holds a CSR against the template before anything is signed: key type and length, subject, SAN
  * kinds.  subject: what the certificate's will be, the CSR's or another one; sid: the security

@@ -3,6 +3,7 @@
  * check_config: finds every mistake that needs no network, so that "httpd -t" tells it; and what it
  * has to make for that (store, CA, policy, keys) is what the service then runs with.
  */
+#include "mod_scep_ledger.h"
 #include "mod_scep_lint.h"
 #include "mod_scep_status_files.h"
 #include "core/caps.h"
@@ -200,6 +201,7 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
 {
     const scep_props_t *e = &service->effective;
     ca_config_t *cfg = apr_pcalloc(check->pconf, sizeof(*cfg));
+    ca_ledger_t *ledger = scep_ledger_make(service, check->pconf);
     const char *err;
 
     check_file(check, service, "ScepCAChain", e->ca_chain, 0);
@@ -216,6 +218,7 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
     cfg->chain_file = e->ca_chain;
     cfg->crl_file = e->crl_file;
     cfg->not_before_skew = e->not_before_skew;
+    cfg->ledger = ledger;
     err = ca_make(&service->core.ca, e->ca->provider, e->ca->argc, e->ca->argv, cfg, check->pconf);
     if (err && e->crl_file && strstr(err, e->crl_file)) {
         scep_check_error(check, service, "ScepCRLFile", "%s", err);
@@ -226,6 +229,11 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
         scep_check_error(check, service, "ScepCABackend", "%s: %s", e->ca->name, err);
         service->core.ca = NULL;
         return;
+    }
+    if ((ca_capabilities(service->core.ca) & CA_CAP_LEDGER) &&
+        !scep_ledger_name(ledger, check->pconf)) {
+        scep_check_error(check, service, "ScepCABackend", "%s: the CA has no name and key",
+                         e->ca->name);
     }
     scep_check_chain(check, service);
 }

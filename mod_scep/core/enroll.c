@@ -176,8 +176,8 @@ static void revoke_forbidden(const scep_ctx_t *ctx, const crypt_buf_t *leaf)
     apr_status_t rv;
 
     outcome_init(&out);
-    rv = serial ? ca_revoke(ctx->service->ca, serial, CRL_REASON_CESSATION_OF_OPERATION, &out,
-                            ctx->pool)
+    rv = serial ? ca_revoke_certificate(ctx->service->ca, leaf, CRL_REASON_CESSATION_OF_OPERATION,
+                                        &out, ctx->log, ctx->pool)
                 : APR_EINVAL;
     if (rv == APR_SUCCESS)
         log_to(ctx->log, LOG_SINK_NOTICE, SCEPTAG(0120),

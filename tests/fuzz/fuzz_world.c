@@ -129,9 +129,9 @@ static apr_status_t stub_poll(void *instance, const ca_request_t *request, const
     return stub_submit(instance, request, answer, log, p);
 }
 
-static apr_status_t stub_crl(void *instance, crypt_buf_t *der, apr_pool_t *p)
+static apr_status_t stub_crl(void *instance, crypt_buf_t *der, const char **error, apr_pool_t *p)
 {
-    (void)instance, (void)p;
+    (void)instance, (void)error, (void)p;
     switch (fuzz_world.crl) {
     case FUZZ_CRL_NONE: return APR_ENOTIMPL;
     case FUZZ_CRL_BROKEN: return APR_EGENERAL;

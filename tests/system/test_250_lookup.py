@@ -187,7 +187,9 @@ def test_switched_off(factory, crl, keys):
     crl.replace()
     off = [crl.service(name="one").add("ScepGetCert off"),
            crl.service(name="two", path="/two").add("ScepGetCRL off"),
-           conf.Service(pki.make(), "three", "/three")]
+           conf.Service(crl.pki, "three", "/three").set(
+               "ScepCABackend", "local certificate=%s key=%s crlLifetime=off" % (
+                   crl.pki.path("ca.pem"), crl.pki.path("ca.key")))]
     server = factory.httpd(off).start()
     one, two, three = (server.client(number) for number in range(3))
     refused = {"GetCert": one.get_cert(one.ca(), keys[0]), "GetCRL": two.get_crl(keys[0])}

@@ -364,7 +364,8 @@ START_TEST(health_is_the_certificate_s)
     ck_assert_str_eq(text, "");
     ck_assert_int_eq(ca_child_init(ca, fixture_pool()), APR_SUCCESS);
     ck_assert_str_eq(ca_name(ca), "local");
-    ck_assert_int_eq(ca_capabilities(ca), CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID);
+    ck_assert_int_eq(ca_capabilities(ca), CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID |
+                                               CA_CAP_LEDGER);
 }
 END_TEST
 
