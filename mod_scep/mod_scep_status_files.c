@@ -94,7 +94,7 @@ static void complain(const scep_service_conf_t *service, const char *what, const
 
     if (apr_atomic_xchg32(&told, minute) != minute) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, APR_FROM_OS_ERROR(error), service->server,
-                     SCEPTAG(0495) ": service %s: ScepStatusDirectory: cannot %s %s",
+                     SCEPTAG(0497) ": service %s: ScepStatusDirectory: cannot %s %s",
                      service->name, what, path);
     }
 }

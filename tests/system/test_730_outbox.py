@@ -272,12 +272,12 @@ def test_status_files_of_a_service_without_news(factory, keys):
     server.enroll(keys[0])
     assert len(crs(folder, "Succeed")) == 1 and crs(folder, "Processing") == []
     # a folder that is gone costs a line, no enrollment
-    server.expect("SCEP0495")
+    server.expect("SCEP0497")
     for path in (folder / "Succeed").iterdir():
         path.unlink()
     (folder / "Succeed").rmdir()
     server.enroll(keys[1])
-    assert server.log.wait("SCEP0495.*cannot write")
+    assert server.log.wait("SCEP0497.*cannot write")
 
 
 def test_old_status_files_go(factory, keys):
