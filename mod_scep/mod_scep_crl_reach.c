@@ -121,14 +121,14 @@ static void look(reach_t *reach, const char *url, X509 *cert)
     wrong = fetch(reach, url);
     if (wrong) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, reach->service->server,
-                     SCEPTAG(0495) ": service %s: the CRL %s that %s names: %s; Windows does not "
+                     SCEPTAG(0498) ": service %s: the CRL %s that %s names: %s; Windows does not "
                                    "enroll while it cannot be read",
                      reach->service->name, scep_log_field(reach->p, url), name,
                      http_printable(wrong, 200, reach->p));
     }
     else {
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, reach->service->server,
-                     SCEPTAG(0496) ": service %s: the CRL %s that %s names is there",
+                     SCEPTAG(0499) ": service %s: the CRL %s that %s names is there",
                      reach->service->name, scep_log_field(reach->p, url), name);
     }
 }

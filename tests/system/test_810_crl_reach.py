@@ -67,18 +67,18 @@ def started(factory, url):
     certificate, file = folder.write("ra.pem", pki.pem_of(made)), folder.write("ra.key", pki.pem(key))
     service = conf.Service(pki.make()).set(SIGN, "%s %s" % (certificate, file))
     server = factory.httpd([service])
-    server.expect("SCEP0495")
+    server.expect("SCEP0498")
     server.start()
-    return server, server.log.wait("SCEP049[56]")
+    return server, server.log.wait("SCEP049[89]")
 
 
 def test_one_that_is_there(factory, place):
     place.asked.clear()
     server, line = started(factory, "http://127.0.0.1:%d/good.crl" % place.server_port)
-    assert "SCEP0496" in line and "/good.crl that CN=Reach RA names is there" in line
+    assert "SCEP0499" in line and "/good.crl that CN=Reach RA names is there" in line
     server.graceful()
     assert env.wait_until(lambda: place.asked == ["/good.crl"] * 2)
-    assert not server.log.lines("SCEP0495")
+    assert not server.log.lines("SCEP0498")
 
 
 @pytest.mark.parametrize("path, wrong", [
@@ -87,12 +87,12 @@ def test_one_that_is_there(factory, place):
     ("broken", "HTTP status 500"), ("nowhere", "HTTP status 404"), ("huge", "")])
 def test_one_that_is_no_good(factory, place, path, wrong):
     server, line = started(factory, "http://127.0.0.1:%d/%s.crl" % (place.server_port, path))
-    assert "SCEP0495" in line and wrong in line and "Windows does not enroll" in line
+    assert "SCEP0498" in line and wrong in line and "Windows does not enroll" in line
 
 
 def test_nobody_is_there(factory, keys):
     server, line = started(factory, "http://127.0.0.1:%d/a.crl" % env.free_port())
-    assert "SCEP0495" in line
+    assert "SCEP0498" in line
     server.enroll(keys[0])          # it is told, and that is all
 
 
@@ -105,4 +105,4 @@ def test_other_schemes_are_not_asked(factory, keys, url):
                                                            folder.write("ra.key", pki.pem(key))))
     server = factory.httpd([service]).start()
     server.enroll(keys[0])
-    assert not server.log.lines("SCEP049[56]")
+    assert not server.log.lines("SCEP049[89]")
