@@ -162,12 +162,12 @@ static apr_status_t check_revocation(ca_t *ca, X509 *cert, apr_time_t now, outco
 {
     int has_ledger = ca->cfg->ledger != NULL &&
                      (ca->provider->capabilities & CA_CAP_LEDGER) != 0;
-    apr_status_t rv = has_ledger ? check_ledger(ca, cert, out, p) : APR_SUCCESS;
+    apr_status_t rv = APR_SUCCESS;
 
-    if (rv != APR_SUCCESS || (has_ledger && ca->cfg->crl_file == NULL)) {
-        return rv;
+    if (!has_ledger || ca->cfg->crl_file != NULL) {
+        rv = check_crl(ca, cert, now, out, log, p);
     }
-    return check_crl(ca, cert, now, out, log, p);
+    return rv == APR_SUCCESS && has_ledger ? check_ledger(ca, cert, out, p) : rv;
 }
 
 /* One that the chain signed. */

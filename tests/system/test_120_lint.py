@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 import conf
 import env
 import pki
+from test_300_stores import secret_file
 from http_client import Connection
 from scep_client import degenerate_certificates
 from test_100_config import example_tree
@@ -104,6 +105,10 @@ def files():
            .last_update(datetime.datetime(2020, 1, 1)).next_update(datetime.datetime(2120, 2, 1)).sign(
                ca_key, hashes.SHA256()))
     folder.write("revoked.crl", crl.public_bytes(pki.serialization.Encoding.PEM))
+    crl = (x509.CertificateRevocationListBuilder().issuer_name(ca.subject)
+           .last_update(datetime.datetime(2020, 1, 1)).next_update(datetime.datetime(2120, 2, 1)).sign(
+               ca_key, hashes.SHA256()))
+    folder.write("empty-list.crl", crl.public_bytes(pki.serialization.Encoding.PEM))
     return folder
 
 
@@ -301,3 +306,15 @@ def test_http_1_0_without_host(factory, options):
         b"GET /certsrv/mscep/mscep.dll?operation=GetCACert&message=trustpoint HTTP/1.0\r\n\r\n")
     assert response.status == 200 and response.header("Content-Type") == "application/x-x509-ca-ra-cert"
     assert len(degenerate_certificates(response.body)) == 3
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_no_network_for_the_crl(factory, files, store):
+    """Whether an RA certificate is revoked is read in ScepCRLFile; no store is asked before a start."""
+    lines = [SIGN + " {w}/good.pem {w}/ra.key"]
+    if store == "redis":
+        lines += ["ScepStore redis://127.0.0.1:%d" % env.free_port(),
+                  "ScepChallengeSecretFile %s" % secret_file(env.folder("secret"))]
+    for name, said in (("revoked", "is revoked"), ("empty-list", "")):
+        status, text = factory.httpd([service_with(files, lines + ["ScepCRLFile {w}/%s.crl" % name])]).configtest()
+        assert (status == 0) == (not said) and said in text, text
