@@ -137,7 +137,7 @@ typedef struct intune_call_t {
     const char *action;            /* "ScepActions/validateRequest" */
     const char *body;
     const char *about; /* for the log: "transaction ..." */
-    apr_time_t deadline;
+    apr_time_t deadline; /* 0: only the time limit */
     int urgent; /* made even while Intune wants to be left alone */
 } intune_call_t;
 

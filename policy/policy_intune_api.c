@@ -352,6 +352,8 @@ static apr_status_t no_way(intune_reply_t *reply, const intune_why_t *why, apr_p
 apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intune_reply_t *reply,
                              const log_sink_t *log, apr_pool_t *p)
 {
+    apr_time_t deadline =
+        call->deadline ? call->deadline : apr_time_now() + api->options.timeout;
     int pki = strcmp(call->service, INTUNE_PKI_SERVICE) == 0, count, again = 1;
     intune_cache_t *where = &api->cache[pki ? LOCATION_PKI : LOCATION_SCEP];
     fetch_t fetch = {api, call->service};
@@ -369,9 +371,9 @@ apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intun
         return APR_EGENERAL;
     }
     for (count = 0; again; count++) {
-        if (intune_cache_get(where, fetch_location, &fetch, &location, call->deadline, &why, log,
-                             p) != APR_SUCCESS ||
-            get_token(api, TOKEN_INTUNE, &token, call->deadline, &why, log, p) != APR_SUCCESS)
+        if (intune_cache_get(where, fetch_location, &fetch, &location, deadline, &why, log, p) !=
+                APR_SUCCESS ||
+            get_token(api, TOKEN_INTUNE, &token, deadline, &why, log, p) != APR_SUCCESS)
             return no_way(reply, &why, p);
         rv = call_once(api, call, token, location, reply, &answer, log, p);
         if (rv == APR_SUCCESS && answer.status == 401)
