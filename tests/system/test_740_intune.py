@@ -196,7 +196,7 @@ BROKEN = {
 @pytest.mark.parametrize("kind", ["validateRequest", "successNotification"])
 def test_anything_else_is_no_yes(server, cloud, keys, kind, answer):
     """No certificate leaves, and the same request is good when all is well again."""
-    server.expect("SCEP0273", "SCEP0274", "SCEP0121")
+    server.expect("SCEP0273", "SCEP0274")
     client = server.client(keep_alive=False)
     spec = client.spec(key=keys[0], challenge=cloud.challenge())
     cloud.answers[kind] = answer
@@ -204,14 +204,16 @@ def test_anything_else_is_no_yes(server, cloud, keys, kind, answer):
     assert response.status == 503 and int(response.header("Retry-After")) > 0 and b"PKI" not in response.body
     assert server.log.wait("SCEP0273.*client-request-id " + cloud.requests(kind)[0])
     if kind == "successNotification":
-        assert server.log.wait("SCEP0274: .*transaction %s must not leave" % spec.txid)
+        line = server.log.wait("SCEP0274: .*transaction %s must not leave" % spec.txid)
+        serial = re.search(r"certificate (\w+) of", line).group(1)
+        assert server.log.wait("(?i)SCEP0120.*certificate %s was not allowed.* is revoked" % serial)
     cloud.well()
     env.wait_until(lambda: client.send(spec.build()).status == 200)
     assert client.transact(spec).status == scep.SUCCESS and cloud.count("successNotification") == 1
 
 
 def test_intune_says_no_to_the_certificate(server, cloud, keys):
-    server.expect("SCEP0274", "SCEP0121")
+    server.expect("SCEP0274")
     cloud.answers["successNotification"] = (200, (), {"code": "Unknown", "errorDescription": "no place"})
     _, reply, spec = ask(server, keys[0], challenge=cloud.challenge())
     assert (reply.status, reply.fail_info) == (scep.FAILURE, scep.BAD_REQUEST)
@@ -529,19 +531,24 @@ def test_failure_is_told(factory, cloud, keys):
     assert not cloud.count("successNotification")
 
 
-def test_revocation(factory, cloud):
-    """The local CA does not revoke, and says so; other CAs' are left alone; what is not told is asked for again."""
-    ours, theirs = cloud.revoke("0A17", "CN=Test CA"), cloud.revoke("0A18", "CN=Other CA")
-    cloud.answers["uploadRevocationResults"] = (500, (), {})
-    hosts, _ = two_hosts(factory, cloud, "revocation=on", '"revocationIssuer=CN=Test CA"', "revocationInterval=1s")
+def test_revocation(factory, cloud, keys):
+    """Ours is revoked, other CAs' are left alone; what could not be told is asked for again."""
+    hosts, clients = two_hosts(factory, cloud, "revocation=on", '"revocationIssuer=CN=Test CA"', "revocationInterval=1s")
+    leaf = clients[0].enroll(keys[0], cloud.challenge()).leaf
+    told, = cloud.of("successNotification")
     for host in hosts:
         host.expect("SCEP0275", "SCEP0276")
-    env.wait_until(lambda: cloud.count("uploadRevocationResults"), 30)
-    env.wait_until(lambda: any(host.log.lines("SCEP0275.*HTTP status 500", 0) for host in hosts))
+    cloud.answers["uploadRevocationResults"] = (500, (), {})
+    ours = cloud.revoke(told["certificateSerialNumber"], told["issuingCertificateAuthority"])
+    unknown, theirs = cloud.revoke("0A17", "CN=Test CA"), cloud.revoke("0A18", "CN=Other CA")
+    env.wait_until(lambda: any(host.log.lines("SCEP0275.*HTTP status 500", 0) for host in hosts), 30)
     cloud.well()
-    env.wait_until(lambda: ours not in cloud.revocations, 30)
+    env.wait_until(lambda: not {ours, unknown} & set(cloud.revocations), 30)
     assert theirs in cloud.revocations
-    assert {(r["requestContext"], r["errorCode"]) for r in cloud.results} == {(ours, "NotSupportedError")}
+    assert {(r["requestContext"], r["errorCode"]) for r in cloud.results} == {
+        (ours, "None"), (unknown, "CertificateNotFoundError")}
+    serial = "%x" % leaf.serial_number
+    assert any(host.log.lines("(?i)SCEP0276.*certificate 0?%s revoked: revoked" % serial, 0) for host in hosts)
     cloud.revocations.clear()
 
 
