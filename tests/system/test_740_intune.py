@@ -533,7 +533,8 @@ def test_failure_is_told(factory, cloud, keys):
 
 def test_revocation(factory, cloud, keys):
     """Ours is revoked, other CAs' are left alone; what could not be told is asked for again."""
-    hosts, clients = two_hosts(factory, cloud, "revocation=on", '"revocationIssuer=CN=Test CA"', "revocationInterval=1s")
+    hosts, clients = two_hosts(factory, cloud, "revocation=on", '"revocationIssuer=CN=Test CA"',
+                               "revocationInterval=1s")
     leaf = clients[0].enroll(keys[0], cloud.challenge()).leaf
     told, = cloud.of("successNotification")
     for host in hosts:
