@@ -113,6 +113,16 @@ static const char *whom(const cmtrace_t *c)
     return text;
 }
 
+/* How a phase ends, in the words and the spelling of CRP.log. */
+static const char *phase_end(int phase, int failed, apr_pool_t *p)
+{
+    if (phase == 2 && !failed) {
+        return "Validation Phase 2 finished.";
+    }
+    return apr_psprintf(p, "Validation Phase %d %s with status %s.", phase,
+                        phase == 1 ? "finised" : "finished", failed ? "False" : "True");
+}
+
 /* The phases of the registration point, up to the one that refused. */
 static void phases(cmtrace_t *c)
 {
@@ -129,9 +139,7 @@ static void phases(cmtrace_t *c)
         if (phase == failed) {
             line(c, POINT, ERROR, why(c));
         }
-        line(c, POINT, phase == failed ? ERROR : INFO,
-             apr_psprintf(p, "Validation Phase %d finished with status %s.", phase,
-                          phase == failed ? "False" : "True"));
+        line(c, POINT, phase == failed ? ERROR : INFO, phase_end(phase, phase == failed, p));
     }
     if (!allowed && !failed) {
         line(c, POINT, ERROR, why(c));

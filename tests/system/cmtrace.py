@@ -20,3 +20,10 @@ def parse(data):
         assert match, "not in CMTrace's format: %r" % line
         found.append(match.groupdict())
     return found
+
+
+def phase(number, passed):
+    """How CRP.log ends a phase, spelled as it does."""
+    if number == 2 and passed:
+        return "Validation Phase 2 finished."
+    return "Validation Phase %d %s with status %s." % (number, "finised" if number == 1 else "finished", passed)

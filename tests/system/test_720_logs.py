@@ -128,7 +128,7 @@ def test_issued(server, keys):
                           "Calling Notifyrequest ...", "Certificate issued, serial number " + audit["serial"],
                           "Exiting Notify with 0x0"]
     for phase in (1, 2, 3):
-        assert "Validation Phase %d finished with status True." % phase in texts
+        assert cmtrace.phase(phase, True) in texts
     assert "VerifyRequest Finished with status True" in texts
     assert all(type == 1 for _, type, _ in server.logs.policy(spec.txid))
     assert challenge not in server.logs.audit_file.read_text() + server.logs.policy_file.read_text()
@@ -178,7 +178,7 @@ def test_refused_by_the_policy(server, keys, case):
     assert (audit["result"], audit["reason"], audit["failInfo"]) == ("refused", reason, "badRequest")
     assert audit["hresult"] == hresult and audit["detail"]
     assert "serial" not in audit and "ca" not in audit["steps"]
-    assert "Validation Phase 1 finished with status False." in texts
+    assert "Validation Phase 1 finised with status False." in texts
     assert "VerifyRequest Finished with status False" in texts
     assert texts[-2:] == ["Verify challenge returns false", "Exiting VerifyRequest with " + hresult]
     assert any(type == 3 and reason in text for _, type, text in server.logs.policy(spec.txid))
@@ -196,7 +196,7 @@ def test_refused_by_the_template(server, keys):
     assert client.transact(spec).status == scep.FAILURE
     audit, texts = everywhere(server, spec.txid)
     assert audit["reason"] == "challenge-template"
-    assert "Validation Phase 1 finished with status True." in texts
+    assert "Validation Phase 1 finised with status True." in texts
     assert "Validation Phase 2 finished with status False." in texts
 
 
@@ -219,9 +219,9 @@ def test_refused_by_what_the_challenge_is_for(server, keys, bound, phase, reason
     assert audit["reason"].replace("bound-template", "challenge-template") == reason
     assert (audit["device"], audit["user"], audit["challengeCaller"]) == ("laptop-17", "anna", conf.ADMIN)
     for number in range(1, phase):
-        assert "Validation Phase %d finished with status True." % number in texts
+        assert cmtrace.phase(number, True) in texts
     assert "Validation Phase %d started for device laptop-17 and user anna." % phase in texts
-    assert "Validation Phase %d finished with status False." % phase in texts
+    assert cmtrace.phase(phase, False) in texts
     if reason != "challenge-template":
         error = [text for _, kind, text in server.logs.policy(spec.txid) if kind == 3 and reason in text][0]
         assert "expected" in error and "found" in error

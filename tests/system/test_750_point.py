@@ -328,7 +328,7 @@ def test_logs(server, keys):
     refused = spec(keys[0], "FEDCBA9876543210")
     assert said(front(server).verify(refused))[0] == "false"
     texts = server.logs.texts(refused.txid)
-    assert "Validation Phase 1 finished with status False." in texts
+    assert "Validation Phase 1 finised with status False." in texts
     assert "VerifyRequest Finished with status False" in texts
     assert "result=refused reason=challenge-unknown" in server.transaction_line(refused.txid)
     for secret in (challenge, "FEDCBA9876543210"):
