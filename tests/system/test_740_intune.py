@@ -551,6 +551,10 @@ def test_revocation(factory, cloud, keys):
         (ours, "None"), (unknown, "CertificateNotFoundError")}
     serial = "%x" % leaf.serial_number
     assert any(host.log.lines("(?i)SCEP0276.*certificate 0?%s revoked: revoked" % serial, 0) for host in hosts)
+    for client in clients:
+        assert client.get_crl(keys[0]).crl.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None
+        reply = client.renew(keys[1], pki.der_of(leaf), keys[0])
+        assert reply.status == scep.FAILURE and "revoked" in reply.fail_text
     cloud.revocations.clear()
 
 

@@ -83,7 +83,6 @@ def test_empty_crl(site, keys):
     crl = crl_of(site.hosts[0], keys[0])
     text = openssl("crl", "-noout", "-text", "-in", write_crl(crl)).stdout
     assert "Version 2" in text and "X509v3 CRL Number" in text and "X509v3 Authority Key Identifier" in text
-    assert crl.next_update_utc > crl.last_update_utc if hasattr(crl, "next_update_utc") else crl.next_update
     assert crl_of(site.hosts[1], keys[0]) == crl
 
 
@@ -107,7 +106,7 @@ def test_forbidden_delivery(site, hook, keys):
     client.cacert()
     again = client.enroll(keys[1], challenge)
     assert again.status == scep.SUCCESS
-    leaf = x509.load_der_x509_certificate(pki.der_of(again.leaf))
+    leaf = again.leaf
     assert leaf.serial_number != serial
     result = verify(leaf, crl_of(two, keys[1]), site.pki.path("ca.pem"))
     assert result.returncode == 0, result.stderr
