@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A call over HTTP: which URL, which connection, and what came back; see http_client.h. */
+#include "clock.h"
 #include "http_client_state.h"
+#include <apr_atomic.h>
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #define FAILURES_MAX 3
 #define HEADERS_MAX (64 * 1024)
@@ -24,13 +25,24 @@ typedef struct try_t {
     int sent; /* whether anything of the request may have reached the peer */
 } try_t;
 
-/* A clock that nobody sets. */
-static apr_time_t monotonic(void)
-{
-    struct timespec now;
+/* Set while calls have to end; of the whole process. */
+static volatile apr_uint32_t ending;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+void http_client_end_calls(int end)
+{
+    apr_atomic_set32(&ending, end != 0);
+}
+
+/* libcurl's callback, once a second and more often: not 0 ends the transfer. */
+static int look(void *baton, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
+                curl_off_t up)
+{
+    (void)baton;
+    (void)down_all;
+    (void)down;
+    (void)up_all;
+    (void)up;
+    return apr_atomic_read32(&ending) != 0;
 }
 
 /* libcurl's callback: appends to the body; less than n ends the transfer. */
@@ -114,6 +126,8 @@ static int set_up(CURL *curl, const http_options_t *options, const http_credenti
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_XFERINFOFUNCTION, look);
+    SET(CURLOPT_NOPROGRESS, 0L);
     /* a CA file stands alone: libcurl would go on trusting its built-in directory */
     if (credentials->data[0])
         SET(CURLOPT_CAPATH, NULL);
@@ -359,7 +373,7 @@ static int lets_through(http_breaker_t *breaker, apr_time_t now)
  */
 static int choose(http_client_t *client, unsigned tried)
 {
-    apr_time_t now = monotonic();
+    apr_time_t now = clock_monotonic();
     int i, n, found = -1;
 
     apr_thread_mutex_lock(client->mutex);
@@ -385,7 +399,7 @@ static int choose_own(http_client_t *client, const http_base_t *own)
         apr_cpystrn(client->seen[n], own->peer, HTTP_PEER_MAX);
         memset(&client->breaker[n], 0, sizeof(client->breaker[n]));
     }
-    if (!lets_through(&client->breaker[n], monotonic()))
+    if (!lets_through(&client->breaker[n], clock_monotonic()))
         n = -1;
     apr_thread_mutex_unlock(client->mutex);
     return n;
@@ -403,7 +417,7 @@ static void report(http_client_t *client, int n, apr_status_t rv, int fair)
     }
     else if (fair || breaker->probing) {
         breaker->failures++;
-        breaker->rest_until = monotonic() + client->options.rest;
+        breaker->rest_until = clock_monotonic() + client->options.rest;
     }
     breaker->probing = 0;
     apr_thread_mutex_unlock(client->mutex);
@@ -426,7 +440,12 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
     answer->error = "it failed too often and rests for some seconds";
     answer->failure = HTTP_FAILURE_CONNECT;
     for (count = 0; again; count++) {
-        left = end - monotonic();
+        left = end - clock_monotonic();
+        if (apr_atomic_read32(&ending)) {
+            answer->error = "this process ends";
+            answer->failure = HTTP_FAILURE_OTHER;
+            return APR_ECONNREFUSED;
+        }
         if (left < 1000) {
             if (count == 0) {
                 answer->error = "no time is left";
@@ -535,7 +554,7 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
         return APR_EAGAIN;
     }
     refresh(client, log, p);
-    rv = try_all(client, at_call ? &own : NULL, request, answer, monotonic() + limit, p);
+    rv = try_all(client, at_call ? &own : NULL, request, answer, clock_monotonic() + limit, p);
     if (rv == APR_SUCCESS) {
         answer->error = NULL;
         answer->failure = HTTP_FAILURE_NONE;

@@ -114,6 +114,12 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
                               http_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
 
 /*
+ * For a child that ends: end not 0 makes the calls of all clients that are under way fail within a
+ * second, and further ones at once.
+ */
+void http_client_end_calls(int end);
+
+/*
  * A kept header.  APR_SUCCESS: *value; APR_NOTFOUND: it is not there; APR_EINVAL: it is there more
  * than once.
  */

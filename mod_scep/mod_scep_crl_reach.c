@@ -119,6 +119,9 @@ static void look(reach_t *reach, const char *url, X509 *cert)
     }
     APR_ARRAY_PUSH(reach->done, const char *) = url;
     wrong = fetch(reach, url);
+    if (reach->stopping(reach->baton)) {
+        return; /* which may have cut the call */
+    }
     if (wrong) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, reach->service->server,
                      SCEPTAG(0498) ": service %s: the CRL %s that %s names: %s; Windows does not "

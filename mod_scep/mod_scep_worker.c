@@ -9,6 +9,8 @@
  * the old generation let go as soon as they are told to stop.
  */
 #include "mod_scep_worker.h"
+#include "../common/clock.h"
+#include "../common/http_client.h"
 #include "mod_scep_announce.h"
 #include "mod_scep_log.h"
 #include "mod_scep_revoke.h"
@@ -23,7 +25,6 @@
 #include <http_log.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(scep);
@@ -78,15 +79,6 @@ int scep_worker_setup(const char *state_directory, uid_t uid, gid_t gid, apr_poo
     }
     close(fd);
     return error;
-}
-
-/* A clock that nobody sets. */
-static apr_time_t monotonic(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
 }
 
 /* Whether the child is about to end; policy_work_t.stopping among others. */
@@ -148,7 +140,7 @@ static apr_interval_time_t work_for(worker_t *worker, const scep_service_conf_t 
 static void run_job(worker_t *worker, job_t *job)
 {
     const scep_service_conf_t *service = job->service;
-    apr_time_t now = monotonic();
+    apr_time_t now = clock_monotonic();
     apr_pool_t *p;
 
     apr_pool_create_unmanaged_ex(&p, NULL, NULL);
@@ -158,7 +150,7 @@ static void run_job(worker_t *worker, job_t *job)
     if (now >= job->work && !is_stopping(worker)) {
         apr_interval_time_t wait = work_for(worker, service, p);
 
-        job->work = monotonic() + wait;
+        job->work = clock_monotonic() + wait;
     }
     if (service->effective.status_directory && now >= job->files && !is_stopping(worker)) {
         scep_status_files_follow(service, &job->cursor, p);
@@ -189,7 +181,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     int i;
 
     while (!is_stopping(worker)) {
-        next = monotonic() + LOOK;
+        next = clock_monotonic() + LOOK;
         for (i = 0; i < worker->jobs->nelts && !is_stopping(worker); i++) {
             job_t *job = APR_ARRAY_IDX(worker->jobs, i, job_t *);
 
@@ -198,7 +190,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
                 next = job->work < next ? job->work : next;
             }
         }
-        pause_for(worker, next - monotonic());
+        pause_for(worker, next - clock_monotonic());
     }
     for (i = 0; i < worker->locks->nelts; i++) {
         lock_t *lock = APR_ARRAY_IDX(worker->locks, i, lock_t *);
@@ -211,7 +203,10 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     return NULL;
 }
 
-/* pchild pre-cleanup: ends the thread while all that it uses is still there. */
+/*
+ * pchild pre-cleanup: ends the thread while all that it uses is still there.  Where the MPM has
+ * threads for requests, these have ended: the calls that are cut are the thread's own.
+ */
 static apr_status_t finish(void *data)
 {
     worker_t *worker = data;
@@ -221,6 +216,7 @@ static apr_status_t finish(void *data)
     worker->stop = 1;
     apr_thread_cond_signal(worker->stopped);
     apr_thread_mutex_unlock(worker->mutex);
+    http_client_end_calls(1);
     apr_thread_join(&rv, worker->thread);
     return APR_SUCCESS;
 }
@@ -275,6 +271,7 @@ void scep_worker_child(server_rec *main_server, apr_pool_t *pchild)
     if (!worker->jobs->nelts) {
         return;
     }
+    http_client_end_calls(0); /* httpd -X is one process for all generations */
     apr_thread_mutex_create(&worker->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     apr_thread_cond_create(&worker->stopped, pchild);
     /* the child's signals are for the MPM's own threads */

@@ -4,6 +4,7 @@
  * Graph, then the call; see policy_intune.h.
  */
 #include "policy_intune.h"
+#include "../common/clock.h"
 #include "../common/http_client.h"
 #include "policy_intune_cache.h"
 #include <apr_strings.h>
@@ -33,7 +34,7 @@ struct intune_api_t {
     /* the child's */
     intune_cache_t cache[CACHES];
     apr_thread_mutex_t *mutex;
-    apr_time_t pause; /* calls that are not urgent fail until then */
+    apr_time_t pause; /* calls that are not urgent fail until then; clock_monotonic()'s */
 };
 
 /* A client; url NULL: one whose URL comes with each call.  Error text in p, NULL on success. */
@@ -274,7 +275,7 @@ static apr_interval_time_t paused(intune_api_t *api)
     apr_interval_time_t left;
 
     apr_thread_mutex_lock(api->mutex);
-    left = api->pause - apr_time_now();
+    left = api->pause - clock_monotonic();
     apr_thread_mutex_unlock(api->mutex);
     return left > 0 ? left : 0;
 }
@@ -282,7 +283,7 @@ static apr_interval_time_t paused(intune_api_t *api)
 /* Keeps the whole child from asking for a while. */
 static void pause_calls(intune_api_t *api, apr_interval_time_t wait)
 {
-    apr_time_t until = apr_time_now() + (wait > 0 ? wait : PAUSE);
+    apr_time_t until = clock_monotonic() + (wait > 0 ? wait : PAUSE);
 
     apr_thread_mutex_lock(api->mutex);
     if (until > api->pause)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A text that is fetched by one thread for all; see policy_intune_cache.h. */
 #include "policy_intune_cache.h"
+#include "../common/clock.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -58,7 +59,7 @@ static const char *copy_of(const intune_cache_t *cache, apr_pool_t *p)
 static void settle(intune_cache_t *cache, apr_status_t rv, const char *text,
                    apr_interval_time_t lifetime, const intune_why_t *why)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = clock_monotonic();
     apr_interval_time_t margin = lifetime / 10 < MARGIN_MAX ? lifetime / 10 : MARGIN_MAX;
 
     if (rv == APR_SUCCESS) {
@@ -101,8 +102,8 @@ static apr_status_t tell(const intune_cache_t *cache, intune_why_t *why)
     *why = cache->why;
     if (!*why->text)
         apr_snprintf(why->text, sizeof(why->text), "what was fetched is not good any more");
-    if (cache->rest > apr_time_now())
-        why->retry_after = cache->rest - apr_time_now();
+    if (cache->rest > clock_monotonic())
+        why->retry_after = cache->rest - clock_monotonic();
     return APR_EGENERAL;
 }
 
@@ -113,16 +114,18 @@ apr_status_t intune_cache_get(intune_cache_t *cache, intune_fetch_fn fetch, void
     apr_status_t rv = APR_SUCCESS;
     int flown = 0;
     unsigned mine = 0; /* the fetch that this caller waited for or made */
+    apr_interval_time_t left; /* of the caller's time */
     apr_time_t now;
 
     *text = NULL;
     apr_thread_mutex_lock(cache->mutex);
     while (rv == APR_SUCCESS && !*text) {
-        now = apr_time_now();
+        now = clock_monotonic();
+        left = deadline - apr_time_now();
         if (cache->text && now < cache->expires &&
             (now < cache->refresh || cache->busy || now < cache->rest))
             *text = copy_of(cache, p);
-        else if (cache->busy && deadline <= now) {
+        else if (cache->busy && left <= 0) {
             apr_snprintf(why->text, sizeof(why->text), "another request is still asking for it");
             why->retry_after = 0;
             rv = APR_TIMEUP;
@@ -130,7 +133,7 @@ apr_status_t intune_cache_get(intune_cache_t *cache, intune_fetch_fn fetch, void
         else if (cache->busy) {
             mine = cache->flight;
             flown = 1;
-            apr_thread_cond_timedwait(cache->fetched, cache->mutex, deadline - now);
+            apr_thread_cond_timedwait(cache->fetched, cache->mutex, left);
         }
         else if ((flown && mine == cache->flight) || now < cache->rest)
             rv = tell(cache, why);

@@ -31,7 +31,7 @@ typedef struct intune_cache_t {
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *fetched;
     char *text; /* NULL: none */
-    apr_time_t refresh, expires;
+    apr_time_t refresh, expires; /* these and rest: clock_monotonic()'s */
     int busy;
     unsigned flight; /* number of the fetch that is under way or was the last */
     apr_time_t rest; /* after a failure: no fetch before */

@@ -46,7 +46,7 @@ static const char *serial_of(const char *text, apr_pool_t *p)
 /* Calls an action of the connector service.  The answer's object is to be given back; NULL: logged.
  */
 static json_t *call_service(intune_api_t *api, const char *service, const char *action,
-                            json_t *question, apr_time_t deadline, const log_sink_t *log,
+                            json_t *question, const policy_work_t *work, const log_sink_t *log,
                             apr_pool_t *p)
 {
     json_t *answer = NULL;
@@ -60,7 +60,7 @@ static json_t *call_service(intune_api_t *api, const char *service, const char *
     call.action = action;
     call.body = policy_json_text(question, p);
     call.about = "revocations";
-    call.deadline = deadline;
+    call.deadline = work->deadline;
     if (!call.body)
         return NULL;
     rv = intune_api_call(api, &call, &reply, log, p);
@@ -68,7 +68,9 @@ static json_t *call_service(intune_api_t *api, const char *service, const char *
         answer = json_loadb((const char *)reply.body.data, reply.body.len, JSON_REJECT_DUPLICATES,
                             NULL);
     if (!json_is_object(answer)) {
-        log_to(log, LOG_SINK_WARN, SCEPTAG(0275),
+        /* a call that was cut by the process' end says nothing of Intune */
+        log_to(log, work->stopping && work->stopping(work->baton) ? LOG_SINK_DEBUG : LOG_SINK_WARN,
+               SCEPTAG(0275),
                "service '%s': Intune's revocations: %s: %s (client-request-id %s)", service, action,
                rv == APR_SUCCESS ? "the answer is no JSON object" : reply.error, reply.request_id);
         json_decref(answer);
@@ -146,15 +148,15 @@ static json_t *make_one(const json_t *entry, const char *service, const char *is
 }
 
 /* Tells the results; whether Intune took them. */
-static int upload(intune_api_t *api, const char *service, json_t *results, apr_time_t deadline,
-                  const log_sink_t *log, apr_pool_t *p)
+static int upload(intune_api_t *api, const char *service, json_t *results,
+                  const policy_work_t *work, const log_sink_t *log, apr_pool_t *p)
 {
     json_t *question = json_object(), *answer, *value;
     int taken;
 
     json_object_set_new(question, "results", results);
     answer = call_service(api, service, "CertificateAuthorityRequests/uploadRevocationResults",
-                          question, deadline, log, p);
+                          question, work, log, p);
     value = json_object_get(answer, "value");
     taken = json_is_true(value) ||
             (json_is_string(value) && strcmp(json_string_value(value), "true") == 0);
@@ -185,7 +187,7 @@ int intune_revoke_round(intune_api_t *api, const char *service, const char *issu
     json_object_set_new(parameters, "issuerName", policy_json_string(issuer, p));
     json_object_set_new(question, "downloadParameters", parameters);
     answer = call_service(api, service, "CertificateAuthorityRequests/downloadRevocationRequests",
-                          question, work->deadline, log, p);
+                          question, work, log, p);
     list = json_object_get(answer, "value");
     count = json_array_size(list);
     for (i = 0; i < count && i < BATCH && !ends(work, reserve); i++) {
@@ -195,7 +197,7 @@ int intune_revoke_round(intune_api_t *api, const char *service, const char *issu
             json_array_append_new(results, result);
     }
     if (json_array_size(results) > 0)
-        taken = upload(api, service, results, work->deadline, log, p);
+        taken = upload(api, service, results, work, log, p);
     else
         json_decref(results);
     json_decref(answer);

@@ -8,9 +8,9 @@
  * one call, not one for each piece of news.
  */
 #include "policy_outbox.h"
+#include "../common/clock.h"
 #include <apr_strings.h>
 #include <string.h>
-#include <time.h>
 
 #define TAKE_MAX 16
 #define TAKE_LEASE apr_time_from_sec(60)
@@ -58,15 +58,6 @@ typedef struct round_t {
     apr_pool_t *p;
 } round_t;
 
-/* A clock that nobody sets. */
-static apr_time_t monotonic(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
-}
-
 policy_worker_t *policy_worker_make(const policy_t *policy, apr_pool_t *pchild)
 {
     policy_worker_t *worker = apr_pcalloc(pchild, sizeof(*worker));
@@ -83,11 +74,16 @@ policy_worker_t *policy_worker_make(const policy_t *policy, apr_pool_t *pchild)
     return worker;
 }
 
+/* Whether the process is about to end. */
+static int is_stopping(const round_t *round)
+{
+    return round->work->stopping && round->work->stopping(round->work->baton);
+}
+
 /* Whether the round has to come to an end. */
 static int is_over(const round_t *round)
 {
-    return (round->work->stopping && round->work->stopping(round->work->baton)) ||
-           apr_time_now() >= round->end;
+    return is_stopping(round) || apr_time_now() >= round->end;
 }
 
 /* wait, up to a quarter more, so that hosts and news do not come all at once. */
@@ -178,7 +174,9 @@ static void failed(round_t *round, target_t *target, const store_news_t *news,
     const char *why = out->detail && *out->detail ? out->detail : out->reason;
     apr_interval_time_t wait = again_after(news->tries);
 
-    log_to(round->log, target->failing ? LOG_SINK_DEBUG : LOG_SINK_WARN, SCEPTAG(0285),
+    /* a call that was cut by the process' end says nothing of its peer */
+    log_to(round->log, target->failing || is_stopping(round) ? LOG_SINK_DEBUG : LOG_SINK_WARN,
+           SCEPTAG(0285),
            "service '%s': news for %s cannot be delivered at the moment, they are kept: %s",
            round->policy->cfg->service, target->recipient, why);
     target->failing = 1;
@@ -300,7 +298,7 @@ static void look(round_t *round)
         deliver(round, APR_ARRAY_IDX(list, i, const store_news_t *));
     if (rv == APR_SUCCESS && list->nelts == TAKE_MAX && round->done == TAKE_MAX)
         wait = 0;
-    worker->next_look = monotonic() + wait;
+    worker->next_look = clock_monotonic() + wait;
 }
 
 /* Lets a provider do its work, unless another host has it; sets when it is due again. */
@@ -327,14 +325,14 @@ static void do_work(round_t *round, target_t *target)
         log_to(round->log, LOG_SINK_DEBUG, SCEPTAG(0289),
                "service '%s': the store cannot say who does the work of %s: %s", cfg->service,
                target->recipient, store_error(round->p));
-    target->next_work = monotonic() + wait;
+    target->next_work = clock_monotonic() + wait;
 }
 
 apr_interval_time_t policy_work(policy_t *policy, const policy_work_t *work, int *done,
                                 const log_sink_t *log, apr_pool_t *p)
 {
     policy_worker_t *worker = policy->worker;
-    apr_time_t now = monotonic(), next;
+    apr_time_t now = clock_monotonic(), next;
     round_t round = {policy, worker, work, apr_time_now() + ROUND_MAX, 0, log, p};
     int i;
 
@@ -356,6 +354,6 @@ apr_interval_time_t policy_work(policy_t *policy, const policy_work_t *work, int
         next = target->next_work < next ? target->next_work : next;
     }
     *done = round.done;
-    now = monotonic();
+    now = clock_monotonic();
     return next > now ? next - now : 0;
 }

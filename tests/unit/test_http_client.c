@@ -415,6 +415,30 @@ START_TEST(bulkhead)
 }
 END_TEST
 
+/* A child that ends does not wait for a peer that hangs. */
+START_TEST(calls_end)
+{
+    apr_thread_t *thread;
+    apr_time_t begin;
+    apr_status_t rv;
+    int i;
+
+    make_path("/slow");
+    ck_assert_int_eq(apr_thread_create(&thread, NULL, slow_call, p, p), APR_SUCCESS);
+    for (i = 0; *server->requests < 1 && i < 100; i++)
+        apr_sleep(10000);
+    begin = apr_time_now();
+    http_client_end_calls(1);
+    apr_thread_join(&rv, thread);
+    ck_assert(apr_time_now() - begin < apr_time_from_msec(2000));
+    ck_assert_int_eq(post(1), APR_ECONNREFUSED);
+    ck_assert_str_eq(answer.error, "this process ends");
+    ck_assert_int_eq(*server->requests, 1);
+    http_client_end_calls(0);
+    ck_assert_int_ne(post(1), APR_ECONNREFUSED);
+}
+END_TEST
+
 START_TEST(not_set_up)
 {
     options.url[0] = "https://hook.example";
@@ -541,6 +565,7 @@ Suite *test_http_client_suite(void)
     tcase_add_test(tc, sent_is_sent);
     tcase_add_test(tc, breaker);
     tcase_add_test(tc, bulkhead);
+    tcase_add_test(tc, calls_end);
     tcase_add_test(tc, not_set_up);
     tcase_add_test(tc, files_are_read_again);
     tcase_add_test(tc, printable);

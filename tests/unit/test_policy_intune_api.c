@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policy "intune": log-in, tokens, discovery, revocations; one thread fetches for all. */
+#include "../../common/clock.h"
 #include "../../policy/policy_intune_cache.h"
 #include "intune_fixture.h"
 #include <apr_atomic.h>
@@ -422,6 +423,8 @@ START_TEST(failures_rest)
     ck_assert_str_eq(why.text, "because");
     ck_assert(why.retry_after > apr_time_from_sec(50));
     ck_assert_int_eq(source.fetches, 1);
+    /* a wall clock that is set back does not prolong that */
+    ck_assert(cache.rest <= clock_monotonic() + source.retry_after);
 }
 END_TEST
 
@@ -433,14 +436,14 @@ START_TEST(old_text_is_used)
 
     make("old", apr_time_from_sec(3600), 0);
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
-    cache.refresh = apr_time_now() - 1;
+    cache.refresh = clock_monotonic() - 1;
     source.text = NULL;
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
     ck_assert_str_eq(text, "old");
     ck_assert_int_eq(source.fetches, 2);
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
     ck_assert_int_eq(source.fetches, 2);
-    cache.refresh = cache.expires = apr_time_now() - 1;
+    cache.refresh = cache.expires = clock_monotonic() - 1;
     cache.rest = 0;
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_EGENERAL);
     ck_assert_ptr_null(text);
