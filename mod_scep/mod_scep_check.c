@@ -306,6 +306,28 @@ static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *
     return cfg;
 }
 
+/* A request has one challenge password, and no two of these policies take the same for a good one. */
+static void check_judges(scep_check_t *check, scep_service_conf_t *service)
+{
+    const apr_array_header_t *policies = service->effective.policies;
+    const char *first = NULL;
+    int i;
+
+    for (i = 0; i < policies->nelts; i++) {
+        const scep_words_t *words = &APR_ARRAY_IDX(policies, i, scep_words_t);
+
+        if (!((const policy_provider_t *)words->provider)->needs_challenge) {
+            continue;
+        }
+        if (first) {
+            scep_check_warning(check, service, "ScepPolicy",
+                               "%s and %s both judge the one challenge password of a request; no "
+                               "request may please both", first, words->name);
+        }
+        first = words->name;
+    }
+}
+
 /* The chain of policy providers, and the secret of the challenges. */
 static void make_policy(scep_check_t *check, scep_service_conf_t *service)
 {
@@ -329,6 +351,7 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
             scep_check_error(check, service, "ScepPolicy", "%s: %s", words->name, err);
         }
     }
+    check_judges(check, service);
     /* requests that wait are sealed with the secret, whoever allowed them */
     if ((needs || cfg->approval) && !e->secret_file && !cfg->secret_may_be_made) {
         scep_check_error(check, service, "ScepStore",

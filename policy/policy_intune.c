@@ -168,6 +168,9 @@ static const char *read_rules(intune_policy_t *self, const settings_t *s, apr_po
     if (!error && self->issuer && !*self->issuer)
         error = "revocation=on needs revocationIssuer, the CA's name as Intune was told it: other "
                 "CAs' revocations must stay theirs";
+    if (!error && !revocation &&
+        (settings_get(s, "revocationIssuer", NULL) || settings_get(s, "revocationInterval", NULL)))
+        error = "revocationIssuer and revocationInterval are of no use without revocation=on";
     return error;
 }
 

@@ -622,6 +622,14 @@ def test_configuration(factory, cloud, words, said):
     assert status != 0 and said in output and "pw@" not in output and SECRET not in output
 
 
+def test_two_judges_of_one_challenge(factory, cloud):
+    """No request could please both: that is said before devices find out."""
+    server = factory.httpd([service(cloud.policy(), "ScepPolicy challenge")])
+    status, output = server.configtest()
+    server.expect("SCEP0452")
+    assert status == 0 and re.search(r"httpd.conf:\d+\): ScepPolicy: intune and challenge both judge", output)
+
+
 def test_shared_store_needs_a_secret(factory, cloud):
     server = factory.httpd([service(cloud.policy(), "ScepStore redis://127.0.0.1:1")])
     status, output = server.configtest()

@@ -62,6 +62,8 @@ static const struct {
     {{"certificate=/a", "assertion=ES256"}, "assertion=ES256"},
     {{"secretFile=/a", "renewal=maybe"}, "renewal=maybe"},
     {{"secretFile=/a", "revocation=on"}, "revocationIssuer"},
+    {{"secretFile=/a", "revocationIssuer=CN=CA"}, "without revocation=on"},
+    {{"secretFile=/a", "revocation=off", "revocationInterval=1min"}, "without revocation=on"},
     {{"secretFile=/a", "revocation=yes"}, "revocation"},
     {{"secretFile=/a", "remember=1h"}, "remember"},
     {{"secretFile=/a", "authority=http://127.0.0.1/"}, "in the clear"},
