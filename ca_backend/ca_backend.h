@@ -65,6 +65,9 @@ typedef struct ca_config_t {
     const ca_ledger_t *ledger;              /* for CA_CAP_LEDGER; NULL: such a CA cannot revoke */
 } ca_config_t;
 
+/* The longest grace of ca_check_signer(): so long a revocation counts after the end. */
+#define CA_GRACE_MAX apr_time_from_sec(APR_INT64_C(3660) * 86400)
+
 #define CA_CAP_SERIAL           1   /* honors the grant's serial and notBefore: repeating is safe,
                                      * and signs by a certificate of its chain itself */
 #define CA_CAP_PENDING          2

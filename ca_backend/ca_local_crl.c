@@ -19,7 +19,9 @@
 #define DEFAULT_LIFETIME apr_time_from_sec(86400)
 #define MIN_LIFETIME apr_time_from_sec(60)
 #define MAX_LIFETIME apr_time_from_sec(366 * 86400)
-#define KEEP_AFTER_END apr_time_from_sec(7 * 86400) /* an entry stands in a CRL after the end */
+#define LIST_AFTER_END apr_time_from_sec(7 * 86400) /* an entry stands in a CRL after the end */
+/* the ledger knows it for as long as anybody may renew by the certificate */
+#define KEEP_AFTER_END (CA_GRACE_MAX + LIST_AFTER_END)
 #define MAX_SERIAL_BYTES 32
 #define TRIES 5
 #define ASK_AGAIN apr_time_from_sec(1)     /* after the ledger gave no answer */
@@ -161,6 +163,12 @@ static int add_extensions(X509_CRL *crl, const local_t *local, apr_int64_t numbe
     return ok;
 }
 
+/* Whether the certificate's end is not so long ago that a CRL need not name it any more. */
+static int is_listed(const ca_revoked_t *revoked, apr_time_t now)
+{
+    return revoked->until - CA_GRACE_MAX > now;
+}
+
 /* Fills and signs the list; 0 if that fails. */
 static int fill(X509_CRL *crl, const local_t *local, apr_int64_t number,
                 const apr_array_header_t *list, apr_time_t from, apr_time_t to)
@@ -173,7 +181,9 @@ static int fill(X509_CRL *crl, const local_t *local, apr_int64_t number,
                 X509_CRL_set1_lastUpdate(crl, start) && X509_CRL_set1_nextUpdate(crl, end);
 
     for (i = 0; ok && i < list->nelts; i++) {
-        ok = add_revoked(crl, &APR_ARRAY_IDX(list, i, ca_revoked_t));
+        const ca_revoked_t *revoked = &APR_ARRAY_IDX(list, i, ca_revoked_t);
+
+        ok = !is_listed(revoked, from) || add_revoked(crl, revoked);
     }
     ok = ok && X509_CRL_sort(crl) && add_extensions(crl, local, number) &&
          X509_CRL_sign(crl, local->key, local->digest) > 0;

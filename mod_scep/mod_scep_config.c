@@ -232,7 +232,7 @@ RANGE(range_message, max_message_size, SCEP_VALUE_SIZE, 4096, 16 * 1024 * 1024);
 RANGE(range_timeout, request_timeout, SCEP_VALUE_DURATION, apr_time_from_sec(1),
       apr_time_from_sec(300));
 RANGE(range_skew, not_before_skew, SCEP_VALUE_DURATION, 0, DAYS(7));
-RANGE(range_grace, renewal_grace, SCEP_VALUE_DURATION, 0, DAYS(3660));
+RANGE(range_grace, renewal_grace, SCEP_VALUE_DURATION, 0, CA_GRACE_MAX);
 RANGE(range_pending, pending_max, SCEP_VALUE_NUMBER, 0, 1000000);
 RANGE(range_poll, poll_interval, SCEP_VALUE_DURATION, apr_time_from_sec(1), DAYS(7));
 RANGE(range_notify, notify_lifetime, SCEP_VALUE_DURATION, apr_time_from_sec(60), DAYS(30));

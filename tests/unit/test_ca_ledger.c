@@ -332,6 +332,36 @@ START_TEST(by_its_own_signature)
 }
 END_TEST
 
+/* With ScepRenewalGrace a certificate is good for renewal long after its end. */
+START_TEST(is_known_after_the_end)
+{
+    ca_t *ca = host(NULL);
+    X509 *cert = issue(ca);
+    crypt_buf_t der = encode(cert);
+    apr_time_t end = crypt_asn1_time(X509_get0_notAfter(cert));
+    ca_revoked_t *entry;
+    X509_CRL *crl;
+    outcome_t out;
+
+    ck_assert_int_eq(ca_revoke_certificate(ca, &der, 1, &out, sink, fixture_pool()), APR_SUCCESS);
+    entry = &APR_ARRAY_IDX(book.revoked, 0, ca_revoked_t);
+    ck_assert(entry->until >= end + CA_GRACE_MAX);
+    crl = get(ca);
+    ck_assert_int_eq(reason_of(crl, entry->serial), 1);
+    X509_CRL_free(crl);
+    /* a month after the end */
+    entry->until -= end - apr_time_now() + HOURS(24 * 30);
+    book.crl.changes++;
+    crl = get(ca);
+    ck_assert_int_eq(X509_CRL_get_REVOKED(crl) ? sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl)) : 0,
+                     0);
+    X509_CRL_free(crl);
+    ck_assert_int_eq(ca_check_signer(ca, cert, NULL, end + HOURS(24 * 30), HOURS(24 * 60), &out,
+                                     sink, fixture_pool()), APR_EACCES);
+    ck_assert_str_eq(out.reason, "signer-revoked");
+}
+END_TEST
+
 START_TEST(reasons_and_hostile_numbers)
 {
     static const int bad[] = {-1, 2, 6, 7, 8, 10, 11, 256};
@@ -367,6 +397,7 @@ START_TEST(thousands)
     X509_CRL *crl;
     int i;
 
+    entry.until = apr_time_now() + CA_GRACE_MAX + HOURS(24 * 30);
     for (i = 0; i < 5000; i++) {
         entry.serial = apr_psprintf(fixture_pool(), "%02x%030x", 1 + i % 100, i * 7919);
         entry.when = apr_time_now();
@@ -548,6 +579,7 @@ Suite *test_ca_ledger_suite(void)
     tcase_add_test(tcase, empty_list);
     tcase_add_test(tcase, revoked_at_once_on_each_host);
     tcase_add_test(tcase, by_its_own_signature);
+    tcase_add_test(tcase, is_known_after_the_end);
     tcase_add_test(tcase, reasons_and_hostile_numbers);
     tcase_add_test(tcase, thousands);
     tcase_add_test(tcase, no_answer);
