@@ -61,7 +61,13 @@ static void add_bound(policy_attributes_t *attributes, const policy_tx_t *tx, ap
         attributes->user = bound->user;
 }
 
-/* Takes up a transaction that waits with a front; APR_SUCCESS, or out is set. */
+/* Whether the request's front is the one that took the transaction last. */
+static int is_own(const policy_tx_t *tx, const char *nonce)
+{
+    return nonce && strcmp(tx->store_tx.nonce, nonce) == 0;
+}
+
+/* Takes up a transaction that waits with this front; APR_SUCCESS, or out is set. */
 static apr_status_t take_pending(policy_tx_t *tx, outcome_t *out, const log_sink_t *log,
                                  apr_pool_t *p)
 {
@@ -75,10 +81,12 @@ static apr_status_t take_pending(policy_tx_t *tx, outcome_t *out, const log_sink
         outcome_unavailable(out, "digest", 0, p, "no SHA-256");
         return APR_EGENERAL;
     }
-    rv = store_poll(cfg->store, cfg->service, tx->poll_key, nonce, cfg->hold, &result,
-                    &tx->store_tx, p);
-    if (rv != APR_SUCCESS)
-        return policy_store_failed(tx->policy, "poll", rv, out, log, p);
+    if (is_own(tx, nonce)) {
+        rv = store_poll(cfg->store, cfg->service, tx->poll_key, nonce, cfg->hold, &result,
+                        &tx->store_tx, p);
+        if (rv != APR_SUCCESS)
+            return policy_store_failed(tx->policy, "poll", rv, out, log, p);
+    }
     if (result != STORE_CLAIMED || strcmp(tx->store_tx.tx_key, tx->tx_key) != 0 ||
         strcmp(tx->store_tx.cookie, cookie) != 0) {
         outcome_unavailable(out, "busy", POLICY_BUSY_RETRY, p,
@@ -175,13 +183,13 @@ static apr_status_t find(policy_tx_t *tx, const policy_point_message_t *message,
     if (strcmp(known->state, "issued") == 0 || strcmp(known->state, "failed") == 0)
         return same_end(known, message) ? APR_EEXIST
                                         : not_held(out, "the transaction has ended otherwise", p);
+    if (!is_own(tx, nonce))
+        return not_held(out, "another front has taken the transaction over", p);
     if (strcmp(known->state, "pending") == 0) {
         if (message->event == POLICY_EVENT_PENDING)
             return APR_EEXIST;
         return take_pending(tx, out, log, p);
     }
-    if (!nonce || strcmp(known->nonce, nonce) != 0)
-        return not_held(out, "another front has taken the transaction over", p);
     tx->state = POLICY_TX_CLAIMED;
     return APR_SUCCESS;
 }

@@ -255,6 +255,13 @@ START_TEST(pending)
     ck_assert_int_ne(verify("front 1"), APR_SUCCESS);
     refused("challenge-held");
     request = first;
+    /* and the request the front's: no other may end it, nor say yes where a person has to */
+    ck_assert_int_ne(verify("front 2"), APR_SUCCESS);
+    ck_assert_int_eq(f->out.result, OUTCOME_UNAVAILABLE);
+    ck_assert_int_eq(notify("front 2", POLICY_EVENT_PENDING, NULL), APR_EACCES);
+    ck_assert_int_eq(notify("front 2", POLICY_EVENT_REFUSED, NULL), APR_EACCES);
+    ck_assert_int_eq(notify("front 2", POLICY_EVENT_ISSUED, issued), APR_EACCES);
+    refused("not-held");
     if (_i) { /* the front's person approved */
         ck_assert_int_eq(verify("front 1"), APR_SUCCESS);
         ck_assert_int_eq(verify("front 1"), APR_SUCCESS);
