@@ -505,12 +505,12 @@ static void refresh(http_client_t *client, const log_sink_t *log, apr_pool_t *p)
 }
 
 /* Lets a call in; 0 when there are too many. */
-static int enter(http_client_t *client)
+static int enter(http_client_t *client, int urgent)
 {
     int in;
 
     apr_thread_mutex_lock(client->mutex);
-    in = client->active < client->options.concurrency;
+    in = client->active < client->options.concurrency * (urgent ? 2 : 1);
     if (in)
         client->active++;
     apr_thread_mutex_unlock(client->mutex);
@@ -548,7 +548,7 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
     }
     if (request->deadline && request->deadline - apr_time_now() < limit)
         limit = request->deadline - apr_time_now();
-    if (!enter(client)) {
+    if (!enter(client, request->urgent)) {
         answer->error =
             apr_psprintf(p, "busy: %d calls are under way", client->options.concurrency);
         return APR_EAGAIN;

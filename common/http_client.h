@@ -45,7 +45,8 @@ typedef struct http_options_t {
     apr_interval_time_t connect_timeout;
     apr_interval_time_t timeout;    /* of a whole call, all its tries included */
     apr_interval_time_t rest;       /* how long the breaker keeps a URL out; 0: 5 s */
-    int concurrency;                /* calls at once per child; further ones fail at once */
+    int concurrency;                /* calls at once per child; further ones fail at once, urgent
+                                     * ones when there are twice as many */
     apr_size_t body_max;            /* bytes of an answer's body */
 } http_options_t;
 
@@ -56,6 +57,7 @@ typedef struct http_request_t {
     crypt_buf_t body;           /* data NULL: GET, otherwise POST */
     const char *const *headers; /* "Name: value" ..., ended by NULL; NULL: none */
     int idempotent;             /* may arrive twice */
+    int urgent;                 /* what many others ask must not keep it out */
     const char *keep_headers;   /* the answer's headers that begin so are kept; NULL: none */
     apr_time_t deadline;        /* apr_time_now()'s clock; 0: only the peer's time limit */
 } http_request_t;

@@ -138,7 +138,7 @@ typedef struct intune_call_t {
     const char *body;
     const char *about; /* for the log: "transaction ..." */
     apr_time_t deadline; /* 0: only the time limit */
-    int urgent; /* made even while Intune wants to be left alone */
+    int urgent; /* made even while Intune wants to be left alone, or many others ask */
 } intune_call_t;
 
 typedef struct intune_reply_t {

@@ -308,6 +308,7 @@ static apr_status_t call_once(intune_api_t *api, const intune_call_t *call, cons
     request.body.len = strlen(call->body);
     request.headers = headers;
     request.idempotent = 1; /* telling the same again changes nothing */
+    request.urgent = call->urgent;
     request.deadline = call->deadline;
     headers[0] = bearer(token, p);
     headers[1] = apr_pstrcat(p, "client-request-id: ", reply->request_id, NULL);

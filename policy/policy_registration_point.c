@@ -143,6 +143,7 @@ static apr_status_t post(const registration_policy_t *self, const char *path, co
     request.body.len = strlen(body);
     request.headers = headers;
     request.idempotent = 1; /* the point knows a transaction again */
+    request.urgent = strcmp(path, NOTIFY) == 0; /* questions must not keep out how others ended */
     request.keep_headers = REGISTRATION_HEADERS;
     request.deadline = deadline;
     rv = http_client_call(self->client, &request, answer, log, p);

@@ -183,9 +183,10 @@ static const char *sign(const webhook_policy_t *self, const char *timestamp, con
     return done ? apr_pstrcat(p, "X-Scep-Signature: sha256=", crypt_hex(mac, n, 0, p), NULL) : NULL;
 }
 
-/* Posts a body to the peer. */
-static apr_status_t post(const webhook_policy_t *self, const char *body, apr_time_t deadline,
-                         http_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
+/* Posts a body to the peer; urgent: that of a certificate, which questions must not keep out. */
+static apr_status_t post(const webhook_policy_t *self, const char *body, int urgent,
+                         apr_time_t deadline, http_answer_t *answer, const log_sink_t *log,
+                         apr_pool_t *p)
 {
     const char *headers[3] = {NULL, NULL, NULL};
     const char *timestamp = apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_sec(apr_time_now()));
@@ -197,6 +198,7 @@ static apr_status_t post(const webhook_policy_t *self, const char *body, apr_tim
     request.body.len = strlen(body);
     request.headers = headers;
     request.idempotent = 1;
+    request.urgent = urgent;
     request.deadline = deadline;
     headers[0] = apr_pstrcat(p, "X-Scep-Timestamp: ", timestamp, NULL);
     headers[1] = sign(self, timestamp, body, p);
@@ -240,7 +242,7 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
 
     if (!body)
         return out->result == OUTCOME_REFUSED ? APR_EACCES : APR_EGENERAL;
-    rv = post(self, body, tx->request->deadline, &answer, log, p);
+    rv = post(self, body, 0, tx->request->deadline, &answer, log, p);
     if (rv != APR_SUCCESS || answer.status != 200)
         return no_verdict(self, &answer, describe(rv, &answer, p), out, log, p);
     error = webhook_read(&verdict, &answer.body, self->adds, p);
@@ -265,7 +267,7 @@ static apr_status_t confirm(const webhook_policy_t *self, const char *body, apr_
 {
     webhook_verdict_t verdict;
     http_answer_t answer;
-    apr_status_t rv = post(self, body, deadline, &answer, log, p);
+    apr_status_t rv = post(self, body, 1, deadline, &answer, log, p);
     int group = rv == APR_SUCCESS ? answer.status / 100 : 0;
 
     if ((group == 2 || group == 4) && webhook_forbids(&verdict, &answer.body, p)) {
@@ -312,7 +314,7 @@ static apr_status_t webhook_deliver(void *instance, const char *news, apr_time_t
                                     outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
     http_answer_t answer;
-    apr_status_t rv = post(instance, news, deadline, &answer, log, p);
+    apr_status_t rv = post(instance, news, 0, deadline, &answer, log, p);
 
     if (rv == APR_SUCCESS && answer.status / 100 == 2)
         return APR_SUCCESS;
