@@ -127,7 +127,7 @@ static void *APR_THREAD_FUNC visit(apr_thread_t *thread, void *data)
     apr_interval_time_t wait;
     int i, mine;
 
-    (void)data;
+    (void)thread, (void)data;
     for (i = 0; i < ROUNDS; i++) {
         if (ca_gate_enter(&gate, NOW, &mine, &wait) == APR_SUCCESS) {
             apr_thread_mutex_lock(gate.mutex);
@@ -141,7 +141,6 @@ static void *APR_THREAD_FUNC visit(apr_thread_t *thread, void *data)
             ca_gate_leave(&gate, NOW, mine, 0);
         }
     }
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

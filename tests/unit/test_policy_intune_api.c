@@ -355,15 +355,20 @@ static apr_status_t get(apr_interval_time_t patience, const char **text, intune_
                             pool);
 }
 
+/* What the threads got. */
+static apr_uint32_t threads_good;
+
+/* A thread's caller.  Returns, since AddressSanitizer takes apr_thread_exit() for an overflow. */
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 {
     apr_pool_t *pool;
     const char *text;
     intune_why_t why;
 
-    (void)baton;
+    (void)thread, (void)baton;
     apr_pool_create(&pool, NULL);
-    apr_thread_exit(thread, get(apr_time_from_sec(10), &text, &why, pool));
+    if (get(apr_time_from_sec(10), &text, &why, pool) == APR_SUCCESS)
+        apr_atomic_inc32(&threads_good);
     return NULL;
 }
 
@@ -371,16 +376,15 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 static int eight(void)
 {
     apr_thread_t *thread[8];
+    apr_uint32_t before = apr_atomic_read32(&threads_good);
     apr_status_t rv;
-    int i, good = 0;
+    int i;
 
     for (i = 0; i < 8; i++)
         ck_assert_int_eq(apr_thread_create(&thread[i], NULL, run, NULL, p), APR_SUCCESS);
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 8; i++)
         apr_thread_join(&rv, thread[i]);
-        good += rv == APR_SUCCESS;
-    }
-    return good;
+    return (int)(apr_atomic_read32(&threads_good) - before);
 }
 
 /* A new cache and source. */
@@ -474,7 +478,7 @@ START_TEST(waiting_ends)
     ck_assert_int_eq(get(apr_time_from_msec(20), &text, &why, p), APR_TIMEUP);
     ck_assert_ptr_nonnull(strstr(why.text, "still asking"));
     apr_thread_join(&rv, thread);
-    ck_assert_int_eq(rv, APR_SUCCESS);
+    ck_assert_int_eq(apr_atomic_read32(&threads_good), 1);
 }
 END_TEST
 
