@@ -123,6 +123,8 @@ static void count_bad(scep_metrics_t *metrics, const char *reason)
                  {"challenge-used", SCEP_BAD_USED},        {"challenge-expired", SCEP_BAD_EXPIRED},
                  {"challenge-burned", SCEP_BAD_BURNED},    {"challenge-held", SCEP_BAD_HELD},
                  {"challenge-template", SCEP_BAD_BOUND},   {"bound-", SCEP_BAD_BOUND},
+                 {"challenge-early", SCEP_BAD_EXPIRED},    {"challenge-signature", SCEP_BAD_UNKNOWN},
+                 {"challenge-envelope", SCEP_BAD_UNKNOWN}, {"challenge-foreign", SCEP_BAD_UNKNOWN},
                  {"intune-client-", SCEP_BAD_BOUND},       {"intune-request-", SCEP_BAD_BOUND},
                  {"intune-challenge-missing", SCEP_BAD_MISSING},
                  {"intune-challenge-expired", SCEP_BAD_EXPIRED},

@@ -15,6 +15,7 @@ import pki
 import scep_client as scep
 from test_300_stores import secret_file
 from test_720_logs import Logs
+from test_800_metrics import LOCATIONS, metrics
 
 TEXT = "The challenge password cannot be verified. Obtain a new one."
 JSON = ("Content-Type", "application/json")
@@ -43,7 +44,7 @@ class Site:
             service = conf.Service(pki.make()).add("ScepPolicy sealed " + self.options[name])
             lines = conf.Lines("ScepStore " + self.redis.urls()["tcp"], "ScepChallengeSecretFile %s" % secret,
                                "ScepFailureLimit 0", "ScepAuditLog audit.log", "ScepPolicyLog policy.log")
-            self.hosts.append(factory.httpd([service], server=lines).start())
+            self.hosts.append(factory.httpd([service], server=lines, locations=LOCATIONS[:1]).start())
         service = conf.Service(pki.make()).add("ScepPolicy sealed " + self.options["theirs"])
         self.stranger = factory.httpd([service]).start()
 
@@ -155,6 +156,11 @@ def test_look_inside(site):
     assert content["service"] == "corp" and content["caller"] == conf.ADMIN
 
 
+def failures(server):
+    """Challenges that were no good, as scep-metrics counts them."""
+    return sum(count for (name, _), count in metrics(server).items() if name == "scep_challenge_failures_total")
+
+
 FORGERIES = {
     "resigned": ("challenge-signature", lambda s, c: signed(s, opened(s, c)[0], "theirs", "-nocerts")),
     "embedded": ("challenge-signature", lambda s, c: signed(s, opened(s, c)[0], "ours")),
@@ -176,7 +182,7 @@ def test_forgeries(site, keys, name):
     """Refused in phase 1, the device is told the same, and all three logs know why."""
     reason, forge = FORGERIES[name]
     host = site.hosts[0]
-    good = bind(host, {"device": "d"})
+    good, before = bind(host, {"device": "d"}), failures(host)
     txid, reply = enroll(host, keys[0], forge(site, good))
     assert (reply.status, reply.fail_info, reply.fail_text) == (scep.FAILURE, "2", TEXT)
     assert "reason=" + reason in host.transaction_line(re.escape(txid))
@@ -184,6 +190,7 @@ def test_forgeries(site, keys, name):
     texts = Logs(host).texts(txid)
     assert "Validation Phase 1 finised with status False." in texts and not [x for x in texts if "Phase 2" in x]
     assert any(reason in x for x in texts)
+    assert failures(host) == before + 1
     assert enroll(host, keys[0], good)[1].status == scep.SUCCESS     # it is still unused
 
 
