@@ -200,7 +200,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         }
     }
     (void)thread;
-    return NULL; /* not by apr_thread_exit(), whose way out AddressSanitizer takes for an overflow */
+    return NULL; /* AddressSanitizer takes apr_thread_exit()'s way out for an overflow */
 }
 
 /*
