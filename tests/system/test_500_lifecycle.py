@@ -138,7 +138,7 @@ def test_graceful_does_not_leak(factory, keys):
         pid = server.process.pid
         status = pathlib.Path("/proc/%d/status" % pid).read_text()
         return len(list(pathlib.Path("/proc/%d/fd" % pid).iterdir())), int(
-            re.search(r"VmRSS:\s+(\d+)", status).group(1))
+            re.search(r"RssAnon:\s+(\d+)", status).group(1))
     for _ in range(3):
         server.graceful()
     files, memory = state()

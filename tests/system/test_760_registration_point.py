@@ -42,13 +42,15 @@ def service(*lines, **how):
 
 @pytest.fixture(scope="module")
 def server(module_factory, crp):
-    """Asks the point; small: a CA that wants larger keys; manual: a person has to approve."""
+    """Asks the point; small: a CA that wants larger keys; manual: a person has to approve.  One child, so that there
+    is one circuit breaker, which a test can wait for."""
     made = module_factory.httpd([
         service(crp.policy("timeout=3s", "concurrency=4")),
         service(crp.policy(), "ScepTemplate general Large", "ScepLocalTemplate Large minimumKey=3072", name="small",
                 path="/small"),
         service(crp.policy(), "ScepApproval manual", "ScepPollInterval 1s", name="manual", path="/manual")],
-        server=logging(), locations=[approval.LOCATION]).start()
+        server=logging("StartServers 1", "ServerLimit 1", "ThreadsPerChild 32", "MaxSpareThreads 32"),
+        locations=[approval.LOCATION]).start()
     made.logs = Logs(made)
     return made
 
@@ -232,6 +234,8 @@ def test_cut(server, crp, keys):
     response, _, spec = ask(server, keys[0], crp)
     assert response.status == 503
     assert "Failed to send http request %s. Error 12030" % VERIFY_PATH in server.logs.texts(spec.txid)
+    crp.behave()
+    env.wait_until(lambda: ask(server, keys[0], crp)[0].status == 200)
 
 
 def test_second_base(factory, crp, keys):
