@@ -306,7 +306,7 @@ static policy_config_t *policy_config(scep_check_t *check, scep_service_conf_t *
     return cfg;
 }
 
-/* A request has one challenge password, and no two of these policies take the same for a good one. */
+/* A request has one challenge password; no two of these policies take the same for a good one. */
 static void check_judges(scep_check_t *check, scep_service_conf_t *service)
 {
     const apr_array_header_t *policies = service->effective.policies;

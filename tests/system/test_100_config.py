@@ -277,7 +277,7 @@ def example_tree(folder, text):
         target.chmod(0o600)
         if path.startswith("/"):
             text = text.replace(path, str(target))
-    return text
+    return text.replace("/var/log/apache2/", "%s/" % folder)
 
 
 @pytest.mark.parametrize("name", ["minimal.conf", "redis.conf", "two-hosts.conf", "clients.conf", "intune.conf",
