@@ -40,7 +40,8 @@ for file in tests/unit/test_*.c; do
     done
 done
 for suite in $(sed -nE 's/^SUITE\((.*)\)$/\1/p' tests/unit/suites.h); do
-    grep -qx "Suite \*${suite}_suite(void)" tests/unit/test_*.c || complain "suites.h lists $suite, which does not exist"
+    grep -qx "Suite \*${suite}_suite(void)" tests/unit/test_*.c ||
+        complain "suites.h lists $suite, which does not exist"
 done
 [ "$tests" -gt 0 ] || complain "no START_TEST found"
 echo "check_registration: $(wc -w <<<"$sources") sources, $tests unit tests"

@@ -392,6 +392,7 @@ static void make(const char *text, apr_interval_time_t lifetime, apr_interval_ti
 {
     memset(&source, 0, sizeof(source));
     memset(&cache, 0, sizeof(cache));
+    apr_atomic_set32(&threads_good, 0);
     source.text = text;
     source.lifetime = lifetime;
     source.takes = takes;
