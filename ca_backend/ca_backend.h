@@ -71,7 +71,8 @@ typedef struct ca_config_t {
 #define CA_CAP_SERIAL           1   /* honors the grant's serial and notBefore: repeating is safe,
                                      * and signs by a certificate of its chain itself */
 #define CA_CAP_PENDING          2
-#define CA_CAP_REWRITES_SUBJECT 4   /* the CA may choose another subject than the CSR's */
+#define CA_CAP_REWRITES_SUBJECT 4   /* the CA may choose another subject than the CSR's and leave
+                                     * alternative names out, but add none; see ca_check_san() */
 #define CA_CAP_SUBJECT          8   /* honors the grant's subject */
 #define CA_CAP_SID              16  /* puts the grant's security identifier into the certificate,
                                      * and never the one that a CSR asks for itself */

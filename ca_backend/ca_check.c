@@ -257,6 +257,9 @@ const char *ca_check_leaf(const ca_check_t *check, const ca_request_t *request,
         error = check_subject(leaf, request, p);
     }
     if (error == NULL) {
+        error = ca_check_san(check->capabilities, leaf, request);
+    }
+    if (error == NULL) {
         error = check_sid(leaf, request);
     }
     if (error == NULL) {

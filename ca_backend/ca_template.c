@@ -339,8 +339,7 @@ static const char *uri_sid(const ASN1_STRING *uri, int *len)
     return *len >= 0 && strncasecmp(text, SID_URI, (size_t)head) == 0 ? text + head : NULL;
 }
 
-/* Whether the URI names exactly the security identifier that policy vouches for. */
-static int is_vouched_for(const GENERAL_NAME *name, const char *sid)
+int ca_template_is_sid(const GENERAL_NAME *name, const char *sid)
 {
     const char *named;
     int len;
@@ -378,6 +377,13 @@ static const char *name_kind(const GENERAL_NAME *name)
     default:
         return NULL;
     }
+}
+
+int ca_template_has_name(const ca_template_t *t, const GENERAL_NAME *name)
+{
+    const char *kind = t->san == CA_FROM_CSR ? name_kind(name) : NULL;
+
+    return kind != NULL && list_has(t->san_types, kind);
 }
 
 /* A refusal that the device's owner can mend in the profile; returns APR_EACCES. */
@@ -418,7 +424,7 @@ static apr_status_t check_san(const ca_template_t *t, const csr_t *csr, const ch
                                  i + 1);
         }
         else if (!list_has(t->san_types, kind) &&
-                 !is_vouched_for(sk_GENERAL_NAME_value(names, i), sid)) {
+                 !ca_template_is_sid(sk_GENERAL_NAME_value(names, i), sid)) {
             error = apr_psprintf(p, "alternative name %d is of kind %s, allowed are: %s", i + 1,
                                  kind, t->san_types);
         }

@@ -69,4 +69,9 @@ apr_status_t ca_template_check_key(const ca_template_t *t, EVP_PKEY *key, outcom
  */
 apr_status_t ca_template_san_make(GENERAL_NAMES **pnames, const csr_t *csr);
 
+/* Whether the template lets an alternative name of this kind into a certificate, and whether the
+ * name is the URI of the security identifier that policy vouches for (NULL: of none). */
+int ca_template_has_name(const ca_template_t *t, const GENERAL_NAME *name);
+int ca_template_is_sid(const GENERAL_NAME *name, const char *sid);
+
 #endif /* CA_TEMPLATE_H */
