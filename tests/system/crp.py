@@ -3,18 +3,13 @@
 certificates, with challenges that are spent by Notify, and with every fault that a test wants."""
 import base64
 import hashlib
-import http.server
-import ipaddress
 import json
-import socket
-import ssl
 import threading
 
 from cryptography import x509
 from cryptography.x509.oid import AttributeOID
 
-import env
-import pki
+import tls_double
 
 BASES = ("/CertificateRegistrationSvc", "/CMCertificateRegistration")
 VERIFY, NOTIFY = "/Certificate/VerifyRequest", "/Certificate/Notify"
@@ -75,12 +70,10 @@ def challenge_of(body):
         return None
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Handler(tls_double.Handler):
     def do_POST(self):
-        crp = self.server.crp
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        crp = self.double
+        body = json.loads(self.body())
         assert self.headers["User-Agent"] == "NDES_Plugin" and self.headers["Content-Type"] == "application/json"
         base, _, call = self.path.rpartition("/Certificate")
         assert base in BASES, self.path
@@ -94,86 +87,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif answer is None:
             answer = crp.state.notify(body), (), b""
         self.say(*answer)
-        if verify and crp.dies_after_verify:
-            crp.stop()
-
-    def say(self, status, headers, data):
-        if status == 0:
+        if crp.dies_after_verify:
             self.close_connection = True
-            return
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        if status != 204:
-            self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-        self.wfile.flush()
-        if self.server.crp.dies_after_verify:
-            self.close_connection = True
-
-    def log_message(self, *arguments):
-        pass
+            if verify:
+                crp.stop()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def finish_request(self, request, client_address):
-        request.settimeout(30)
-        with self.crp.context.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as secured:
-            try:
-                secured.do_handshake()
-            except ssl.SSLError:
-                # the alert must arrive: a socket that is closed with unread bytes would be reset
-                with socket.socket(fileno=secured.detach()) as bare:
-                    while bare.recv(4096):
-                        pass
-                return
-            self.RequestHandlerClass(secured, client_address, self)
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-class Crp:
-    """kind: good, or whose certificate is a stranger's, of a wrong name or expired."""
+class Crp(tls_double.Double):
+    """kind: as of every double; its clients show a certificate."""
 
     def __init__(self, kind="good", state=None):
-        self.folder, self.state = env.folder("crp"), state or State()
-        self.told, self.lock, self.gate = [], threading.Lock(), threading.Event()
+        self.state, self.told = state or State(), []
+        super().__init__(Handler, "crp", kind, mutual=True)
         self.behave()
-        self._certificates(kind)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
-        self.context.load_verify_locations(self.folder / "ca.pem")
-        self.context.verify_mode = ssl.CERT_REQUIRED
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.server.crp = self
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def _certificates(self, kind):
-        ca_key, key = pki.key("crp-ca"), pki.key("crp")
-        ca = pki.certificate("CRP CA", ca_key, ca=True, usage=pki.CA_USAGE)
-        stranger_key = pki.key("crp-stranger")
-        stranger = pki.certificate("CRP CA", stranger_key, ca=True, usage=pki.CA_USAGE)
-        names = [x509.DNSName("other.example" if kind == "wrong-name" else "localhost")]
-        if kind != "wrong-name":
-            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-        issuer, issuer_key = (stranger, stranger_key) if kind == "stranger" else (ca, ca_key)
-        usage = ("digital_signature", "key_encipherment")
-        files = pki.Pki(self.folder)
-        files.write("ca.pem", pki.pem_of(ca), 0o644)
-        files.write("server.pem", pki.pem_of(pki.certificate(
-            "localhost", key, issuer, issuer_key, names=names, server=True, usage=usage,
-            days=-1 if kind == "expired" else 365)))
-        files.write("server.key", pki.pem(key))
-        files.write("front.pem", pki.pem_of(pki.certificate("front", key, ca, ca_key, usage=usage)), 0o644)
-        files.write("foreign.pem", pki.pem_of(pki.certificate(
-            "front", key, stranger, stranger_key, usage=usage)), 0o644)
-        files.write("front.key", pki.pem(key))
 
     def heard(self, verify, body):
         with self.lock:
@@ -189,13 +115,13 @@ class Crp:
         self.dies_after_verify = False
         self.gate.set()
 
-    def url(self, base=BASES[0]):
-        return "https://localhost:%d%s" % (self.port, base)
+    def at(self, base=BASES[0]):
+        return self.url + base
 
-    def policy(self, *more, url=None, certificate="front.pem"):
+    def policy(self, *more, url=None, certificate="client.pem"):
         """The directive."""
         return "ScepPolicy registration-point url=%s certificate=%s key=%s caFile=%s %s" % (
-            url or self.url(), self.folder / certificate, self.folder / "front.key", self.folder / "ca.pem",
+            url or self.at(), self.folder / certificate, self.folder / "client.key", self.folder / "ca.pem",
             " ".join(more))
 
     def stop(self):

@@ -2,13 +2,9 @@
 """Directory, Microsoft Graph and Intune in one server over real TLS; it refuses what the real ones refuse."""
 import base64
 import hashlib
-import http.server
-import ipaddress
 import json
 import os
 import re
-import ssl
-import threading
 import time
 import urllib.parse
 import uuid
@@ -18,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-import env
 import pki
+import tls_double
 
 TENANT, CLIENT = "contoso.example", "0b5ef1c2-77aa-4d1e-9f00-3c5f0a6b7d11"
 SECRET = "Wq8~aB.cD-eF_gH/iJ+kL=mN&oP"
@@ -40,18 +36,16 @@ def _unbase64url(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Handler(tls_double.Handler):
     def setup(self):
         super().setup()
-        self.cloud = self.server.cloud
+        self.cloud = self.double
 
     def do_GET(self):
         self._serve(b"")
 
     def do_POST(self):
-        self._serve(self.rfile.read(int(self.headers["Content-Length"])))
+        self._serve(self.body())
 
     def _serve(self, body):
         path = self.path
@@ -65,19 +59,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (AssertionError, ValueError, KeyError, TypeError) as error:
             self.cloud.wrong.append("%s: %r" % (kind, error))
             answer = (400, (), {})
-        self._answer(*(override if override and answer[0] != 401 else answer))
-
-    def _answer(self, status, headers, answer):
-        if status == 0:                         # cut
-            self.close_connection = True
-            return
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        status, headers, content = override if override and answer[0] != 401 else answer
+        self.say(status, headers, content if isinstance(content, bytes) else json.dumps(content).encode())
 
     def _none(self, body):
         raise AssertionError("nobody asks %s" % self.path)
@@ -207,44 +190,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.cloud.revocations.pop(result["requestContext"], None)
         return 200, (), {"value": True}
 
-    def log_message(self, *arguments):
-        pass
 
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def finish_request(self, request, client_address):
-        request.settimeout(30)
-        with self.cloud.context.wrap_socket(request, server_side=True) as secured:
-            self.RequestHandlerClass(secured, client_address, self)
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-class Intune:
+class Intune(tls_double.Double):
     """
     answers: {kind: (status, headers, body)} in place of the right answer; kind is token, discovery or the
     last part of the path.  slow: kinds that wait for gate.  code: validateRequest's; None: as the challenge is.
     """
 
     def __init__(self, kind="good"):
-        self.folder = env.folder("intune")
-        self.lock, self.gate = threading.Lock(), threading.Event()
         self.secret, self.expires_in, self.seen, self.algorithms = SECRET, 3599, set(), set()
         self.tokens, self.calls, self.wrong, self.results, self.revocations = {}, [], [], [], {}
         self.issued = {}                    # {signed content: (subject, valid)}
-        self._certificates(kind)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.server.cloud = self
-        self.port = self.server.server_address[1]
-        self.url = "https://localhost:%d" % self.port
+        super().__init__(Handler, "intune", kind)
+        self.signer = self.certificate = pki.certificate("application", self.key)
+        self.files.write("login.pem", pki.pem_of(self.certificate), 0o644)
+        self.files.write("login.key", pki.pem(self.key))
+        self.files.write("secret", (SECRET + "\n").encode())
         self.well()
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def well(self):
         """All is well again, nothing was asked."""
@@ -252,28 +214,6 @@ class Intune:
         self.gate.set()
         with self.lock:
             self.calls.clear()
-
-    def _certificates(self, kind):
-        ca_key, key = pki.key("webhook-ca"), pki.key("webhook")
-        ca = pki.certificate("Intune CA", ca_key, ca=True, usage=pki.CA_USAGE)
-        stranger_key = pki.key("webhook-stranger")
-        stranger = pki.certificate("Intune CA", stranger_key, ca=True, usage=pki.CA_USAGE)
-        names = [x509.DNSName("other.example" if kind == "wrong-name" else "localhost")]
-        if kind != "wrong-name":
-            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-        issuer, issuer_key = (stranger, stranger_key) if kind == "stranger" else (ca, ca_key)
-        server = pki.certificate("localhost", key, issuer, issuer_key, names=names, server=True,
-                                 usage=("digital_signature", "key_encipherment"),
-                                 days=-1 if kind == "expired" else 365)
-        self.key = key
-        self.signer = self.certificate = pki.certificate("application", key)
-        files = pki.Pki(self.folder)
-        files.write("ca.pem", pki.pem_of(ca), 0o644)
-        files.write("server.pem", pki.pem_of(server))
-        files.write("server.key", pki.pem(key))
-        files.write("login.pem", pki.pem_of(self.certificate), 0o644)
-        files.write("login.key", pki.pem(key))
-        files.write("secret", (SECRET + "\n").encode())
 
     def note(self, kind, body, headers):
         with self.lock:
@@ -347,8 +287,3 @@ class Intune:
 
     def by_certificate(self):
         return "certificate=%s key=%s" % (self.folder / "login.pem", self.folder / "login.key")
-
-    def stop(self):
-        self.gate.set()
-        self.server.shutdown()
-        self.server.server_close()

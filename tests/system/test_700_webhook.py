@@ -38,7 +38,7 @@ def service(*policies, **how):
 
 
 @pytest.fixture(scope="module")
-def server(module_factory, hook):
+def server(hook, module_factory):
     """One that asks the webhook alone, one that wants a challenge as well, one with a shared secret."""
     secret = env.folder("static") / "secret"
     secret.write_text("Sh4redS3cret\nOlderSecret\n")
@@ -148,7 +148,7 @@ SYNC = {
 
 
 @pytest.mark.parametrize("thanks, status", SYNC.values(), ids=SYNC.keys())
-def test_confirmation(factory, hook, keys, thanks, status):
+def test_confirmation(hook, factory, keys, thanks, status):
     """notifySync: what the receiver has not confirmed does not leave; the device can come again."""
     server = factory.httpd([service(hook.policy("challengeRequired=off", "notifySync=on"))]).start()
     server.expect("SCEP0221")

@@ -80,7 +80,7 @@ def holder(server):
     return None
 
 
-def test_receiver_is_down(factory, hook, keys):
+def test_receiver_is_down(hook, factory, keys):
     """The certificate is out at once, the news are delivered once, by one of two hosts."""
     site = Site(factory, hook)
     site.expect("SCEP0285")
@@ -104,7 +104,7 @@ def test_receiver_is_down(factory, hook, keys):
     assert "Succeed 1" in page and record["thumbprint"] in page
 
 
-def test_refused(factory, hook, keys):
+def test_refused(hook, factory, keys):
     site = Site(factory, hook)
     hook.answer = (200, (), {"allow": False, "reason": "lost"})
     reply, spec = enroll(site.hosts[0], keys[0])
@@ -114,7 +114,7 @@ def test_refused(factory, hook, keys):
     assert status(site.hosts[0])["records"]["newest"] == []
 
 
-def test_host_dies_before_delivery(factory, hook, keys):
+def test_host_dies_before_delivery(hook, factory, keys):
     """kill -9 of the whole host after the commit: the other one delivers."""
     site = Site(factory, hook)
     site.expect("SCEP0285", "AH00052", "AH00051")
@@ -137,7 +137,7 @@ def test_host_dies_before_delivery(factory, hook, keys):
 
 @FAULT
 @pytest.mark.slow
-def test_host_dies_before_commit(factory, hook, keys):
+def test_host_dies_before_commit(hook, factory, keys):
     """Between the CA's answer and the commit: nobody is told until the device comes again, then once."""
     site = Site(factory, hook, backend="fault", options=("delay-after=60s", ""))
     site.expect("AH00052", "AH00051", r"SCEP\d{4}.*busy")
@@ -170,7 +170,7 @@ def test_host_dies_before_commit(factory, hook, keys):
 
 
 @pytest.mark.parametrize("mpm", env.MPMS)
-def test_restart_keeps_news(factory, hook, keys, mpm):
+def test_restart_keeps_news(hook, factory, keys, mpm):
     """On the embedded store; graceful and whole restarts."""
     service = conf.Service(pki.make()).add(hook.policy("challengeRequired=off"))
     server = factory.httpd([service], mpm=mpm, locations=[status_location()]).start()
@@ -189,7 +189,7 @@ def test_restart_keeps_news(factory, hook, keys, mpm):
 
 
 @pytest.mark.parametrize("mpm", env.MPMS)
-def test_holder_dies(factory, hook, keys, mpm):
+def test_holder_dies(hook, factory, keys, mpm):
     """Another child of the host takes over, although all run already."""
     service = conf.Service(pki.make()).add(hook.policy("challengeRequired=off"))
     server = factory.httpd([service], mpm=mpm).start()
@@ -203,7 +203,7 @@ def test_holder_dies(factory, hook, keys, mpm):
         assert len(hook.news(spec.txid)) == 1
 
 
-def test_graceful_restart_passes_the_lock_on(factory, hook, keys):
+def test_graceful_restart_passes_the_lock_on(hook, factory, keys):
     """Also while an old child still has a connection open."""
     service = conf.Service(pki.make()).add(hook.policy("challengeRequired=off"))
     server = factory.httpd([service]).start()
@@ -217,7 +217,7 @@ def test_graceful_restart_passes_the_lock_on(factory, hook, keys):
 
 
 @pytest.mark.parametrize("mpm", env.MPMS)
-def test_stops_while_the_receiver_hangs(factory, hook, keys, mpm):
+def test_stops_while_the_receiver_hangs(hook, factory, keys, mpm):
     """Without httpd having to use force (AH00045, AH00046), and the news are still there."""
     service = conf.Service(pki.make()).add(hook.policy("challengeRequired=off", "timeout=20s"))
     server = factory.httpd([service], mpm=mpm, locations=[status_location()]).start()
@@ -241,7 +241,7 @@ def fields(path):
     return dict(line.split(": ", 1) for line in path.read_bytes().decode().split("\r\n") if line)
 
 
-def test_status_files(factory, hook, keys):
+def test_status_files(hook, factory, keys):
     """They are where the host enrolled, and move whoever delivers."""
     folders = [env.folder("status") / "crs" for _ in range(2)]
     site = Site(factory, hook)
@@ -315,7 +315,7 @@ def test_configuration_of_status_files(factory, kind, said):
     assert code != 0 and said in text and "ScepStatusDirectory" in text
 
 
-def test_a_secret_is_needed(factory, hook):
+def test_a_secret_is_needed(hook, factory):
     """News are sealed, so hosts that share a store need the same secret."""
     redis = factory.redis()
     server = factory.httpd([conf.Service(pki.make()).add(hook.policy("challengeRequired=off"))],
@@ -325,7 +325,7 @@ def test_a_secret_is_needed(factory, hook):
     assert code != 0 and "ScepChallengeSecretFile is missing" in text
 
 
-def test_nothing_secret_is_in_the_store(factory, hook, keys):
+def test_nothing_secret_is_in_the_store(hook, factory, keys):
     """Not even the subject, in news; the record is for people."""
     site = Site(factory, hook, count=1)
     site.expect("SCEP0285")

@@ -46,7 +46,7 @@ def service(policy, *more, **how):
 
 
 @pytest.fixture(scope="module")
-def server(module_factory, cloud):
+def server(cloud, module_factory):
     """0: as it is; 1: renewals by their signer; 2: requests wait for a person."""
     made = module_factory.httpd([
         service(cloud.policy("concurrency=4", "timeout=3s", "caConfiguration=ca.example\\CA")),
@@ -223,7 +223,7 @@ def test_intune_says_no_to_the_certificate(server, cloud, keys):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_left_alone(factory, cloud, keys, status):
+def test_left_alone(cloud, factory, keys, status):
     """The child does not ask while Intune wants to be left alone, and devices are told how long."""
     server = factory.httpd([service(cloud.policy())], server=conf.Lines(*ONE_CHILD)).start()
     server.expect("SCEP0273")
@@ -237,7 +237,7 @@ def test_left_alone(factory, cloud, keys, status):
     assert server.client().get("GetCACaps").status == 200
 
 
-def test_tokens_and_location_are_kept(factory, cloud, keys):
+def test_tokens_and_location_are_kept(cloud, factory, keys):
     server = factory.httpd([service(cloud.policy())], server=conf.Lines(*ONE_CHILD)).start()
     for key in keys:
         assert ask(server, key, challenge=cloud.challenge())[1].status == scep.SUCCESS
@@ -248,7 +248,7 @@ def test_tokens_and_location_are_kept(factory, cloud, keys):
     assert [cloud.count(kind) for kind in ("token", "discovery", "validateRequest")] == [3, 1, 6]
 
 
-def test_expired_token(factory, cloud, keys):
+def test_expired_token(cloud, factory, keys):
     """A token that lives a second is fetched again."""
     server = factory.httpd([service(cloud.policy())], server=conf.Lines(*ONE_CHILD)).start()
     cloud.expires_in = 1
@@ -260,7 +260,7 @@ def test_expired_token(factory, cloud, keys):
         cloud.expires_in = 3599
 
 
-def test_wrong_secret(factory, cloud, keys):
+def test_wrong_secret(cloud, factory, keys):
     server = factory.httpd([service(cloud.policy())]).start()
     server.expect("SCEP0273")
     cloud.secret = "another secret"
@@ -274,7 +274,7 @@ def test_wrong_secret(factory, cloud, keys):
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "RS256"])
-def test_log_in_by_certificate(factory, cloud, keys, algorithm):
+def test_log_in_by_certificate(cloud, factory, keys, algorithm):
     server = factory.httpd([service(cloud.policy("assertion=" + algorithm, login=cloud.by_certificate()))]).start()
     assert ask(server, keys[0], challenge=cloud.challenge())[1].status == scep.SUCCESS
     assert algorithm in cloud.algorithms
@@ -285,7 +285,7 @@ DISCOVERY = {"401": (401, (), {}), "403": (403, (), {}), "500": (500, (), {}), "
 
 
 @pytest.mark.parametrize("answer", DISCOVERY.values(), ids=DISCOVERY.keys())
-def test_discovery_fails(factory, cloud, keys, answer):
+def test_discovery_fails(cloud, factory, keys, answer):
     server = factory.httpd([service(cloud.policy())]).start()
     server.expect("SCEP0273")
     cloud.answers["discovery"] = answer
@@ -294,7 +294,7 @@ def test_discovery_fails(factory, cloud, keys, answer):
     recovers(server, cloud, keys[0])
 
 
-def test_discovery_leads_astray(factory, cloud, keys):
+def test_discovery_leads_astray(cloud, factory, keys):
     """Never without TLS, never to a host that is not allowed; a host that is gone is looked for again."""
     server = factory.httpd([service(cloud.policy("serviceHosts=.manage.example"), name="a", path="/a"),
                             service(cloud.policy(), name="b", path="/b")]).start()
@@ -422,7 +422,7 @@ class Proxy(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-def test_proxy(factory, cloud, keys):
+def test_proxy(cloud, factory, keys):
     """All three services are reached through it, and by CONNECT only."""
     proxy = Proxy()
     server = factory.httpd([service(cloud.policy("proxy=http://127.0.0.1:%d" % proxy.server_address[1]))]).start()
@@ -432,7 +432,7 @@ def test_proxy(factory, cloud, keys):
     proxy.server_close()
 
 
-def test_document(factory, cloud, keys):
+def test_document(cloud, factory, keys):
     """docs/intune.md, step by step: its commands make what its configuration needs."""
     text = (env.SOURCE / "docs" / "intune.md").read_text("utf-8")
     folder = env.folder("steps")
@@ -470,7 +470,7 @@ def two_hosts(factory, cloud, *words):
     return hosts, clients
 
 
-def test_two_hosts(factory, cloud, keys):
+def test_two_hosts(cloud, factory, keys):
     """One challenge, one certificate; what one host issued the other gives again."""
     hosts, clients = two_hosts(factory, cloud)
     spec = clients[0].spec(key=keys[0], challenge=cloud.challenge())
@@ -486,7 +486,7 @@ def test_two_hosts(factory, cloud, keys):
     assert clients[1].transact(later).status == scep.SUCCESS
 
 
-def test_race_of_two_hosts(factory, cloud):
+def test_race_of_two_hosts(cloud, factory):
     """Many requests with one challenge, at both hosts at once: one certificate."""
     _, clients = two_hosts(factory, cloud)
     for _ in range(3):
@@ -511,7 +511,7 @@ def test_race_of_two_hosts(factory, cloud):
     assert cloud.count("successNotification") == 3
 
 
-def test_failure_is_told(factory, cloud, keys):
+def test_failure_is_told(cloud, factory, keys):
     """What the CA refuses Intune is told of, once, also when it was away; what Intune refused it is not."""
     hosts, clients = two_hosts(factory, cloud, "ScepTemplate general Large", "ScepLocalTemplate Large minimumKey=3072")
     for host in hosts:
@@ -532,7 +532,7 @@ def test_failure_is_told(factory, cloud, keys):
     assert not cloud.count("successNotification")
 
 
-def test_revocation(factory, cloud, keys):
+def test_revocation(cloud, factory, keys):
     """Ours is revoked, other CAs' are left alone; what could not be told is asked for again."""
     hosts, clients = two_hosts(factory, cloud, "revocation=on", '"revocationIssuer=CN=Test CA"',
                                "revocationInterval=1s")
@@ -558,7 +558,7 @@ def test_revocation(factory, cloud, keys):
     cloud.revocations.clear()
 
 
-def test_killed_before_intune_knew(factory, cloud, keys):
+def test_killed_before_intune_knew(cloud, factory, keys):
     """A host dies between the CA's answer and Intune's: what the device gets in the end Intune knows of."""
     hosts, clients = two_hosts(factory, cloud, "ScepRequestTimeout 2s")
     hosts[0].expect("exit signal Killed")
@@ -609,7 +609,7 @@ CONFIG = {
 
 
 @pytest.mark.parametrize("words, said", CONFIG.values(), ids=CONFIG.keys())
-def test_configuration(factory, cloud, words, said):
+def test_configuration(cloud, factory, words, said):
     folder = env.folder("intune-conf")
     for name, data, mode in (("s", SECRET.encode(), 0o600), ("s.open", SECRET.encode(), 0o644),
                              ("o", pki.pem(pki.key("device0")), 0o600)):
@@ -622,7 +622,7 @@ def test_configuration(factory, cloud, words, said):
     assert status != 0 and said in output and "pw@" not in output and SECRET not in output
 
 
-def test_two_judges_of_one_challenge(factory, cloud):
+def test_two_judges_of_one_challenge(cloud, factory):
     """No request could please both: that is said before devices find out."""
     server = factory.httpd([service(cloud.policy(), "ScepPolicy challenge")])
     status, output = server.configtest()
@@ -630,7 +630,7 @@ def test_two_judges_of_one_challenge(factory, cloud):
     assert status == 0 and re.search(r"httpd.conf:\d+\): ScepPolicy: intune and challenge both judge", output)
 
 
-def test_shared_store_needs_a_secret(factory, cloud):
+def test_shared_store_needs_a_secret(cloud, factory):
     server = factory.httpd([service(cloud.policy(), "ScepStore redis://127.0.0.1:1")])
     status, output = server.configtest()
     server.expect("ScepStore")

@@ -41,7 +41,7 @@ def service(*lines, **how):
 
 
 @pytest.fixture(scope="module")
-def server(module_factory, crp):
+def server(crp, module_factory):
     """Asks the point; small: a CA that wants larger keys; manual: a person has to approve.  One child, so that there
     is one circuit breaker, which a test can wait for."""
     made = module_factory.httpd([
@@ -168,7 +168,7 @@ def test_retry_after_is_passed_on(server, crp, keys, status):
     assert response.status == 503 and response.header("Retry-After") == "77"
 
 
-def test_attributes(factory, crp, keys):
+def test_attributes(crp, factory, keys):
     server = factory.httpd([service(crp.policy("attributes=subject"))], server=logging()).start()
     said = base64.urlsafe_b64encode(b'{"subject":"CN=by the point","device":"d-17"}').decode().rstrip("=")
     once = challenge(crp)
@@ -203,8 +203,8 @@ def test_slow_point_leaves_workers(server, crp, keys):
 
 
 # What is wrong: (the point's certificate, ours, WinHTTP's number)
-TRUST = {"stranger": ("stranger", "front.pem", 12175), "name": ("wrong-name", "front.pem", 12175),
-         "expired": ("expired", "front.pem", 12175), "ours": ("good", "foreign.pem", 12175)}
+TRUST = {"stranger": ("stranger", "client.pem", 12175), "name": ("wrong-name", "client.pem", 12175),
+         "expired": ("expired", "client.pem", 12175), "ours": ("good", "foreign.pem", 12175)}
 
 
 @pytest.mark.parametrize("kind, mine, number", TRUST.values(), ids=TRUST.keys())
@@ -218,7 +218,7 @@ def test_no_trust(factory, keys, kind, mine, number):
     point.stop()
 
 
-def test_nobody_there(factory, crp, keys):
+def test_nobody_there(crp, factory, keys):
     server = factory.httpd([service(crp.policy(url="https://localhost:%d%s" % (env.free_port(), BASES[1])))],
                            server=logging()).start()
     server.expect("SCEP0285", "SCEP0290")
@@ -238,8 +238,8 @@ def test_cut(server, crp, keys):
     env.wait_until(lambda: ask(server, keys[0], crp)[0].status == 200)
 
 
-def test_second_base(factory, crp, keys):
-    server = factory.httpd([service(crp.policy(url=crp.url(BASES[1]) + "/"))]).start()
+def test_second_base(crp, factory, keys):
+    server = factory.httpd([service(crp.policy(url=crp.at(BASES[1]) + "/"))]).start()
     assert ask(server, keys[0], crp)[1].status == scep.SUCCESS
 
 
@@ -328,7 +328,7 @@ def two(factory):
     state = State()
     points = [Crp(state=state), Crp(state=state)]
     redis, secret = factory.redis(), secret_file(env.folder("secret"))
-    lines = points[0].policy("url2=" + points[1].url(), "timeout=3s")
+    lines = points[0].policy("url2=" + points[1].at(), "timeout=3s")
     fronts = [factory.httpd([service(lines)], server=logging(
         "ScepStore " + redis.urls()["tcp"], "ScepChallengeSecretFile %s" % secret)).start() for _ in range(2)]
     yield points, fronts
@@ -375,20 +375,20 @@ def test_only_point_killed_before_notify(factory, keys):
 
 
 CONFIG = {
-    "no key": ("url=https://crp.example/x certificate={f}/front.pem", "key"),
-    "no base": ("url=https://crp.example certificate={f}/front.pem key={f}/front.key", "base"),
-    "http": ("url=http://crp.example/x certificate={f}/front.pem key={f}/front.key", "in the clear"),
-    "user": ("url=https://u:pw@crp.example/x certificate={f}/front.pem key={f}/front.key", "user names"),
-    "other key": ("url=https://crp.example/x certificate={f}/ca.pem key={f}/front.key", "is not that of"),
-    "absent": ("url=https://crp.example/x certificate={f}/no.pem key={f}/front.key", "no such file"),
-    "attribute": ("url=https://crp.example/x certificate={f}/front.pem key={f}/front.key attributes=all",
+    "no key": ("url=https://crp.example/x certificate={f}/client.pem", "key"),
+    "no base": ("url=https://crp.example certificate={f}/client.pem key={f}/client.key", "base"),
+    "http": ("url=http://crp.example/x certificate={f}/client.pem key={f}/client.key", "in the clear"),
+    "user": ("url=https://u:pw@crp.example/x certificate={f}/client.pem key={f}/client.key", "user names"),
+    "other key": ("url=https://crp.example/x certificate={f}/ca.pem key={f}/client.key", "is not that of"),
+    "absent": ("url=https://crp.example/x certificate={f}/no.pem key={f}/client.key", "no such file"),
+    "attribute": ("url=https://crp.example/x certificate={f}/client.pem key={f}/client.key attributes=all",
                   "attributes"),
-    "unknown": ("url=https://crp.example/x certificate={f}/front.pem key={f}/front.key retries=3", "retries"),
+    "unknown": ("url=https://crp.example/x certificate={f}/client.pem key={f}/client.key retries=3", "retries"),
 }
 
 
 @pytest.mark.parametrize("words, said", CONFIG.values(), ids=CONFIG.keys())
-def test_configuration(factory, crp, words, said):
+def test_configuration(crp, factory, words, said):
     server = factory.httpd([service("ScepPolicy registration-point " + words.format(f=crp.folder))])
     status, text = server.configtest()
     server.expect("ScepPolicy")

@@ -80,7 +80,7 @@ def settings(*lines):
 
 
 @pytest.fixture(scope="module")
-def server(module_factory, hooks):
+def server(hooks, module_factory):
     """adds: all of it is allowed; closed: nothing is; two: two webhooks; manual: Vip needs a person."""
     open_hook = [hook.policy("challengeRequired=off", ALL) for hook in hooks]
     return module_factory.httpd([

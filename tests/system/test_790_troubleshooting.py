@@ -56,7 +56,7 @@ def cloud():
 
 
 @pytest.fixture(scope="module")
-def server(module_factory, folder, hook, cloud):
+def server(folder, hook, cloud, module_factory):
     """One service for each kind of trouble; all of one CA, all with both logs."""
     chain = pki.make()
     secret = folder.write("secret", b"Sh4redS3cret\n")

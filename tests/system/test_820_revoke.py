@@ -34,7 +34,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(module_factory, hook):
+def site(hook, module_factory):
     return Site(module_factory, hook)
 
 
