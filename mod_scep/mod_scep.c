@@ -48,6 +48,7 @@ static void register_hooks(apr_pool_t *p)
 
     ap_hook_handler(scep_enroll_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(scep_admin_handler, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(scep_crl_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(scep_point_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(scep_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(scep_ready_handler, NULL, NULL, APR_HOOK_MIDDLE);

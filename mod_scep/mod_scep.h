@@ -34,6 +34,7 @@ void scep_child_init(apr_pool_t *pchild, server_rec *s);
 int scep_enroll_handler(request_rec *r);
 int scep_admin_handler(request_rec *r);
 int scep_point_handler(request_rec *r); /* registration point */
+int scep_crl_handler(request_rec *r);   /* the CRL by URL */
 
 /* Handlers by name (SetHandler): scep-status for people, scep-ready for load balancers,
  * scep-metrics for Prometheus; and what mod_status shows. */

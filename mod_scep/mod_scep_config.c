@@ -140,6 +140,11 @@ const char *scep_path_admin(const scep_service_conf_t *service, apr_pool_t *p)
     return apr_pstrcat(p, service->effective.path, "/mscep_admin", NULL);
 }
 
+const char *scep_path_crl(const scep_service_conf_t *service, apr_pool_t *p)
+{
+    return apr_pstrcat(p, service->effective.path, SCEP_PATH_CRL, NULL);
+}
+
 /* The section's name out of "NAME>"; error text or NULL. */
 static const char *section_name(const char **pname, const char *arg, apr_pool_t *p)
 {
@@ -340,7 +345,8 @@ const command_rec scep_directives[] = {
                   "expression that is true for requests which the limits do not concern"),
     AP_INIT_FLAG("ScepGetCert", scep_set_flag, AT(get_cert), RSRC_CONF,
                  "answer GetCert (default on)"),
-    AP_INIT_FLAG("ScepGetCRL", scep_set_flag, AT(get_crl), RSRC_CONF, "answer GetCRL (default on)"),
+    AP_INIT_FLAG("ScepGetCRL", scep_set_flag, AT(get_crl), RSRC_CONF,
+                 "answer GetCRL and PREFIX/ca.crl (default on)"),
     AP_INIT_TAKE1("ScepCRLFile", scep_set_file, AT(crl_file), RSRC_CONF,
                   "PEM or DER file with the CA's CRL, for GetCRL"),
     AP_INIT_TAKE1("ScepNextCAChain", scep_set_file, AT(next_ca_chain), RSRC_CONF,

@@ -178,6 +178,10 @@ int scep_each_service(server_rec *main_server, int (*visit)(scep_service_conf_t 
 const char *scep_path_enroll(const scep_service_conf_t *service, apr_pool_t *p);
 const char *scep_path_admin(const scep_service_conf_t *service, apr_pool_t *p);
 
+/* Where the CRL is; under the service's prefix. */
+#define SCEP_PATH_CRL "/ca.crl"
+const char *scep_path_crl(const scep_service_conf_t *service, apr_pool_t *p);
+
 /* The registration point's paths, in the one spelling that all others are taken as. */
 #define SCEP_PATH_POINT "/CertificateRegistrationSvc/Certificate"
 #define SCEP_PATH_VERIFY SCEP_PATH_POINT "/VerifyRequest"

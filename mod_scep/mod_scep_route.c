@@ -19,6 +19,7 @@ APLOG_USE_MODULE(scep);
 #define HANDLER_ENROLL "scep-enroll"
 #define HANDLER_ADMIN "scep-admin"
 #define HANDLER_POINT "scep-point"
+#define HANDLER_CRL "scep-crl"
 
 /* The path without what a file system or a proxy might ignore: empty and '.' segments, ';'
  * parameters. NULL for a path with a '..' left in it, which is none of ours. */
@@ -89,7 +90,10 @@ static int match(const scep_service_conf_t *service, const char *path, scep_endp
             return tail != NULL;
         }
     }
-    return 0;
+    *endpoint = SCEP_ENDPOINT_CRL;
+    rest = path && service->enrolls && service->effective.get_crl ? after(path, SCEP_PATH_CRL)
+                                                                  : NULL;
+    return rest && !*rest;
 }
 
 /* The first service of list that the path belongs to. */
@@ -139,6 +143,7 @@ int scep_route_canonical(request_rec *r)
     route->service = service;
     route->endpoint = endpoint;
     route->uri = endpoint == SCEP_ENDPOINT_ADMIN    ? scep_path_admin(service, r->pool)
+                 : endpoint == SCEP_ENDPOINT_CRL    ? scep_path_crl(service, r->pool)
                  : endpoint == SCEP_ENDPOINT_VERIFY ? SCEP_PATH_VERIFY
                  : endpoint == SCEP_ENDPOINT_NOTIFY ? SCEP_PATH_NOTIFY
                                                     : scep_path_enroll(service, r->pool);
@@ -180,6 +185,7 @@ int scep_route_type(request_rec *r)
         return DECLINED;
     }
     r->handler = route->endpoint == SCEP_ENDPOINT_ADMIN    ? HANDLER_ADMIN
+                 : route->endpoint == SCEP_ENDPOINT_CRL    ? HANDLER_CRL
                  : route->endpoint == SCEP_ENDPOINT_ENROLL ? HANDLER_ENROLL
                                                            : HANDLER_POINT;
     return OK;

@@ -12,6 +12,7 @@
 typedef enum {
     SCEP_ENDPOINT_ENROLL,
     SCEP_ENDPOINT_ADMIN,
+    SCEP_ENDPOINT_CRL,
     SCEP_ENDPOINT_VERIFY, /* of a registration point */
     SCEP_ENDPOINT_NOTIFY
 } scep_endpoint_e;
