@@ -71,7 +71,7 @@ const char *policy_check(const policy_t *policy, apr_pool_t *p)
 /* Pool cleanup: overwrites the secret. */
 static apr_status_t wipe_secret(void *baton)
 {
-    policy_secret_wipe(&((policy_t *)baton)->secret);
+    secret_wipe(&((policy_t *)baton)->secret);
     return APR_SUCCESS;
 }
 

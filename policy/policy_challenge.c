@@ -23,7 +23,7 @@
 
 typedef struct challenge_policy_t {
     const policy_config_t *cfg;
-    policy_secret_t secret;
+    secret_t secret;
     int adds_sid; /* the security identifier that a challenge is bound to */
 } challenge_policy_t;
 
@@ -39,7 +39,7 @@ void policy_refuse_challenge(outcome_t *out, const char *reason, apr_pool_t *p, 
 /* Pool cleanup: overwrites the secret. */
 static apr_status_t wipe_secret(void *baton)
 {
-    policy_secret_wipe(&((challenge_policy_t *)baton)->secret);
+    secret_wipe(&((challenge_policy_t *)baton)->secret);
     return APR_SUCCESS;
 }
 

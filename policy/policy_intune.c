@@ -24,7 +24,7 @@
 
 typedef struct intune_policy_t {
     const policy_config_t *cfg;
-    policy_secret_t secret;
+    secret_t secret;
     intune_api_t *api;
     intune_names_t names;
     store_challenge_t adopt;
@@ -54,18 +54,14 @@ static const settings_key_t intune_keys[] = {
     {"revocation", "on|off", 0},
     {"revocationIssuer", "NAME", 0},
     {"revocationInterval", "DURATION", 0},
-    {"caFile", "FILE", 0},
-    {"proxy", "http://HOST:PORT", 0},
-    {"timeout", "DURATION", 0},
-    {"connectTimeout", "DURATION", 0},
+    HTTP_SETTINGS_PEER,
     {"concurrency", "NUMBER", 0},
-    {"plainLoopback", "on|off", 0},
     {NULL, NULL, 0}};
 
 /* Pool cleanup: overwrites the secret. */
 static apr_status_t wipe_secret(void *baton)
 {
-    policy_secret_wipe(&((intune_policy_t *)baton)->secret);
+    secret_wipe(&((intune_policy_t *)baton)->secret);
     return APR_SUCCESS;
 }
 
@@ -119,26 +115,19 @@ static const char *read_login(intune_options_t *o, const settings_t *s, apr_pool
     return error;
 }
 
-/* Where, and how long.  Error text in p, NULL on success. */
-static const char *read_limits(intune_options_t *o, const settings_t *s, apr_pool_t *p)
+/* Where Intune is and how it is asked.  Error text in p, NULL on success. */
+static const char *read_peers(intune_options_t *o, const settings_t *s, apr_pool_t *p)
 {
-    apr_int64_t concurrency = 0;
     const char *error;
 
     o->authority = settings_get(s, "authority", AUTHORITY);
     o->graph = settings_get(s, "graph", GRAPH);
     o->resource = settings_get(s, "resource", RESOURCE);
     o->service_hosts = settings_get(s, "serviceHosts", NULL);
-    o->ca_file = settings_get(s, "caFile", NULL);
-    o->proxy = settings_get(s, "proxy", NULL);
-    if ((error = settings_get_duration(s, "timeout", apr_time_from_sec(5), apr_time_from_msec(50),
-                                       apr_time_from_sec(60), &o->timeout, p)) == NULL &&
-        (error = settings_get_duration(s, "connectTimeout", apr_time_from_sec(2),
-                                       apr_time_from_msec(50), apr_time_from_sec(60),
-                                       &o->connect_timeout, p)) == NULL &&
-        (error = settings_get_number(s, "concurrency", 8, 1, 10000, &concurrency, p)) == NULL)
-        error = settings_get_flag(s, "plainLoopback", 0, &o->plain_loopback, p);
-    o->concurrency = (int)concurrency;
+    o->http.timeout = apr_time_from_sec(5);
+    o->http.connect_timeout = apr_time_from_sec(2);
+    o->http.concurrency = 8;
+    error = http_settings_read(&o->http, s, p);
     if (!error && o->service_hosts && *o->service_hosts != '.')
         error = "serviceHosts: is the end of a host's name and begins with a dot";
     return error;
@@ -186,7 +175,7 @@ static const char *intune_create(void **pinstance, const settings_t *settings,
     self->cfg = cfg;
     error = read_login(&o, settings, p);
     if (!error)
-        error = read_limits(&o, settings, p);
+        error = read_peers(&o, settings, p);
     if (!error)
         error = read_rules(self, settings, p);
     if (!error)

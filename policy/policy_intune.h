@@ -8,6 +8,7 @@
 #ifndef POLICY_INTUNE_H
 #define POLICY_INTUNE_H
 
+#include "../common/http_settings.h"
 #include "policy_provider.h"
 
 /* As discovery names the services; compared without regard to case. */
@@ -89,7 +90,7 @@ const char *intune_read_token_error(const crypt_buf_t *body, apr_pool_t *p);
  * signed, so that no other spelling of the same challenge (blanks in the base64, another encoding,
  * what a signature does not cover) is a new one.  NULL: there is no such secret.
  */
-const char *intune_id(const policy_secret_t *secret, int n, const char *service,
+const char *intune_id(const secret_t *secret, int n, const char *service,
                       const char *challenge, apr_pool_t *p);
 
 /* policy_intune_login.c */
@@ -99,7 +100,7 @@ typedef struct intune_login_t {
     const char *client_id, *token_url;
     const char *secret_file, *certificate_file, *key_file;
     int pss; /* PS256 instead of RS256 */
-    policy_secret_t secret;
+    secret_t secret;
     X509 *certificate;
     EVP_PKEY *key;
 } intune_login_t;
@@ -125,9 +126,7 @@ typedef struct intune_options_t {
     const char *service; /* the ScepService's name */
     const char *authority, *tenant, *graph, *resource, *app_id;
     const char *service_hosts; /* what a discovered host's name must end in; NULL: anything */
-    const char *ca_file, *proxy;
-    apr_interval_time_t connect_timeout, timeout;
-    int concurrency, plain_loopback;
+    http_options_t http;       /* of each peer, but for name, URL and limits */
     intune_login_t login; /* without token_url */
 } intune_options_t;
 

@@ -42,18 +42,12 @@ static const char *make_client(http_client_t **pclient, const intune_options_t *
                                const char *what, const char *url, int concurrency,
                                apr_size_t body_max, apr_pool_t *p)
 {
-    http_options_t o;
+    http_options_t o = options->http;
     const char *error;
 
-    memset(&o, 0, sizeof(o));
     o.name = apr_pstrcat(p, "service '", options->service, "': ", what, NULL);
     o.url[0] = url;
     o.url_at_call = !url;
-    o.plain_loopback = options->plain_loopback;
-    o.ca_file = options->ca_file;
-    o.proxy = options->proxy;
-    o.connect_timeout = options->connect_timeout;
-    o.timeout = options->timeout;
     o.concurrency = concurrency;
     o.body_max = body_max;
     error = http_client_make(pclient, &o, p);
@@ -89,8 +83,8 @@ const char *intune_api_make(intune_api_t **papi, const intune_options_t *options
     if (!error)
         error = make_client(&api->graph, options, "graph", url, LOGIN_CALLS, DISCOVERY_MAX, p);
     if (!error)
-        error = make_client(&api->service, options, "Intune", NULL, options->concurrency, WORK_MAX,
-                            p);
+        error = make_client(&api->service, options, "Intune", NULL, options->http.concurrency,
+                            WORK_MAX, p);
     *papi = error ? NULL : api;
     return error;
 }
@@ -219,7 +213,7 @@ static int is_allowed(const intune_options_t *options, const char *uri)
     const char *suffix = options->service_hosts;
     size_t len = strcspn(host, ":/?#"), n = suffix ? strlen(suffix) : 0;
 
-    if (options->plain_loopback && strncmp(uri, "http://", strlen("http://")) == 0)
+    if (options->http.plain_loopback && strncmp(uri, "http://", strlen("http://")) == 0)
         return 1; /* the client looks whether it is a loopback address */
     if (strncasecmp(uri, "https://", strlen("https://")) != 0 || memchr(host, '@', len))
         return 0;
@@ -355,7 +349,7 @@ apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intun
                              const log_sink_t *log, apr_pool_t *p)
 {
     apr_time_t deadline =
-        call->deadline ? call->deadline : apr_time_now() + api->options.timeout;
+        call->deadline ? call->deadline : apr_time_now() + api->options.http.timeout;
     int pki = strcmp(call->service, INTUNE_PKI_SERVICE) == 0, count, again = 1;
     intune_cache_t *where = &api->cache[pki ? LOCATION_PKI : LOCATION_SCEP];
     fetch_t fetch = {api, call->service};

@@ -47,7 +47,7 @@ static const ASN1_OCTET_STRING *content_of(CMS_ContentInfo *cms)
     return content && *content && ASN1_STRING_length(*content) >= SIGNED_MIN ? *content : NULL;
 }
 
-const char *intune_id(const policy_secret_t *secret, int n, const char *service,
+const char *intune_id(const secret_t *secret, int n, const char *service,
                       const char *challenge, apr_pool_t *p)
 {
     const char *label = apr_pstrcat(p, "intune ", service, NULL), *id = NULL;

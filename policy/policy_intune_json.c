@@ -2,7 +2,7 @@
 /* What is said to Intune and heard from it; see policy_intune.h. */
 #include "policy_intune.h"
 #include "../common/http_client.h"
-#include "policy_json.h"
+#include "../common/json_text.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
@@ -28,9 +28,9 @@ static json_t *make_head(const policy_request_t *request, const intune_names_t *
 {
     json_t *object = json_object();
 
-    json_object_set_new(object, "transactionId", policy_json_string(request->transaction_id, p));
-    json_object_set_new(object, "certificateRequest", policy_json_base64(&request->csr->der, p));
-    json_object_set_new(object, "callerInfo", policy_json_string(names->caller, p));
+    json_object_set_new(object, "transactionId", json_text_string(request->transaction_id, p));
+    json_object_set_new(object, "certificateRequest", json_text_base64(&request->csr->der, p));
+    json_object_set_new(object, "callerInfo", json_text_string(names->caller, p));
     return object;
 }
 
@@ -40,7 +40,7 @@ static const char *wrap(const char *name, json_t *object, apr_pool_t *p)
     json_t *outer = json_object();
 
     json_object_set_new(outer, name, object);
-    return policy_json_text(outer, p);
+    return json_text_take(outer, p);
 }
 
 const char *intune_validate_body(const policy_request_t *request, const intune_names_t *names,
@@ -74,15 +74,15 @@ const char *intune_success_body(const policy_request_t *request, const crypt_buf
     issuer = crypt_name_text(X509_get_issuer_name(cert), p);
     object = make_head(request, names, p);
     json_object_set_new(object, "certificateThumbprint",
-                        policy_json_string(crypt_hex(digest, len, 1, p), p));
+                        json_text_string(crypt_hex(digest, len, 1, p), p));
     json_object_set_new(object, "certificateSerialNumber",
-                        policy_json_string(crypt_serial_text(X509_get0_serialNumber(cert), p), p));
+                        json_text_string(crypt_serial_text(X509_get0_serialNumber(cert), p), p));
     json_object_set_new(object, "certificateExpirationDateUtc",
-                        policy_json_string(expiration(cert, p), p));
-    json_object_set_new(object, "issuingCertificateAuthority", policy_json_string(issuer, p));
-    json_object_set_new(object, "caConfiguration", policy_json_string(names->configuration, p));
+                        json_text_string(expiration(cert, p), p));
+    json_object_set_new(object, "issuingCertificateAuthority", json_text_string(issuer, p));
+    json_object_set_new(object, "caConfiguration", json_text_string(names->configuration, p));
     json_object_set_new(object, "certificateAuthority",
-                        policy_json_string(names->authority ? names->authority : issuer, p));
+                        json_text_string(names->authority ? names->authority : issuer, p));
     return wrap("notification", object, p);
 }
 
@@ -94,7 +94,7 @@ const char *intune_failure_body(const policy_request_t *request, apr_int32_t hre
 
     json_object_set_new(object, "hResult", json_integer((json_int_t)(apr_uint32_t)hresult));
     json_object_set_new(object, "errorDescription",
-                        policy_json_string(http_printable(description, DESCRIPTION_MAX, p), p));
+                        json_text_string(http_printable(description, DESCRIPTION_MAX, p), p));
     return wrap("notification", object, p);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who we are to the tenant: OAuth 2.0 client credentials (RFC 6749, RFC 7523). */
 #include "policy_intune.h"
-#include "policy_json.h"
+#include "../common/json_text.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
@@ -48,14 +48,14 @@ static const char *load_certificate(intune_login_t *login, apr_pool_t *p)
 const char *intune_login_load(intune_login_t *login, apr_pool_t *p)
 {
     if (login->secret_file)
-        return policy_secret_read_as(&login->secret, login->secret_file, WHAT, SECRET_MIN,
+        return secret_read(&login->secret, login->secret_file, WHAT, SECRET_MIN,
                                      SECRET_MAX, p);
     return load_certificate(login, p);
 }
 
 void intune_login_wipe(intune_login_t *login)
 {
-    policy_secret_wipe(&login->secret);
+    secret_wipe(&login->secret);
     login->key = NULL;
 }
 
@@ -115,7 +115,7 @@ static const char *sign(const intune_login_t *login, const char *text, apr_pool_
 /* A JSON object as a part of a JWT. */
 static const char *part(json_t *object, apr_pool_t *p)
 {
-    const char *text = policy_json_text(object, p);
+    const char *text = json_text_take(object, p);
 
     return text ? base64url(text, strlen(text), p) : "";
 }
@@ -131,12 +131,12 @@ static const char *make_assertion(const intune_login_t *login, apr_pool_t *p)
 
     json_object_set_new(head, "alg", json_string(login->pss ? "PS256" : "RS256"));
     json_object_set_new(head, "typ", json_string("JWT"));
-    json_object_set_new(head, "x5t", policy_json_string(x5t, p));
-    json_object_set_new(head, "x5t#S256", policy_json_string(x5t256, p));
-    json_object_set_new(claims, "aud", policy_json_string(login->token_url, p));
-    json_object_set_new(claims, "iss", policy_json_string(login->client_id, p));
-    json_object_set_new(claims, "sub", policy_json_string(login->client_id, p));
-    json_object_set_new(claims, "jti", policy_json_string(id, p));
+    json_object_set_new(head, "x5t", json_text_string(x5t, p));
+    json_object_set_new(head, "x5t#S256", json_text_string(x5t256, p));
+    json_object_set_new(claims, "aud", json_text_string(login->token_url, p));
+    json_object_set_new(claims, "iss", json_text_string(login->client_id, p));
+    json_object_set_new(claims, "sub", json_text_string(login->client_id, p));
+    json_object_set_new(claims, "jti", json_text_string(id, p));
     json_object_set_new(claims, "iat", json_integer(now));
     json_object_set_new(claims, "nbf", json_integer(now - ASSERTION_SKEW));
     json_object_set_new(claims, "exp", json_integer(now + ASSERTION_LIFE));

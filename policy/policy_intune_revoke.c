@@ -7,7 +7,7 @@
  * nothing has to be remembered here.
  */
 #include "policy_intune.h"
-#include "policy_json.h"
+#include "../common/json_text.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
@@ -58,7 +58,7 @@ static json_t *call_service(intune_api_t *api, const char *service, const char *
     call.service = INTUNE_PKI_SERVICE;
     call.version = INTUNE_PKI_VERSION;
     call.action = action;
-    call.body = policy_json_text(question, p);
+    call.body = json_text_take(question, p);
     call.about = "revocations";
     call.deadline = work->deadline;
     if (!call.body)
@@ -143,7 +143,7 @@ static json_t *make_one(const json_t *entry, const char *service, const char *is
     json_object_set_new(result, "succeeded", json_boolean(rv == APR_SUCCESS));
     json_object_set_new(result, "errorCode", json_string(error_code(rv)));
     json_object_set_new(result, "errorMessage",
-                        rv == APR_SUCCESS ? json_null() : policy_json_string(text, p));
+                        rv == APR_SUCCESS ? json_null() : json_text_string(text, p));
     return result;
 }
 
@@ -184,7 +184,7 @@ int intune_revoke_round(intune_api_t *api, const char *service, const char *issu
     int taken = 0;
 
     json_object_set_new(parameters, "maxRequests", json_integer(BATCH));
-    json_object_set_new(parameters, "issuerName", policy_json_string(issuer, p));
+    json_object_set_new(parameters, "issuerName", json_text_string(issuer, p));
     json_object_set_new(question, "downloadParameters", parameters);
     answer = call_service(api, service, "CertificateAuthorityRequests/downloadRevocationRequests",
                           question, work, log, p);

@@ -26,7 +26,7 @@ typedef struct policy_link_t {
 struct policy_t {
     const policy_config_t *cfg;
     apr_array_header_t *links; /* of policy_link_t */
-    policy_secret_t secret;    /* current, previous; none where no provider needs one */
+    secret_t secret;    /* current, previous; none where no provider needs one */
     struct policy_worker_t *worker; /* of this child, see policy_outbox.h */
 };
 
@@ -66,7 +66,7 @@ const char *policy_secret_file(const policy_config_t *cfg, apr_pool_t *p);
 const char *policy_secret_check(const policy_config_t *cfg, apr_pool_t *p);
 
 /* Makes the file where that is allowed, and reads it.  Error text in p, NULL on success. */
-const char *policy_secret_load(policy_secret_t *secret, const policy_config_t *cfg, uid_t uid,
+const char *policy_secret_load(secret_t *secret, const policy_config_t *cfg, uid_t uid,
                                gid_t gid, apr_pool_t *p);
 
 /* Refuses a transaction that was denied or failed before: with the same reason and text. */

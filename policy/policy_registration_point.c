@@ -8,6 +8,7 @@
  * at once if that works, else by the outbox; until it arrives the point holds the challenge.
  */
 #include "policy_registration_point.h"
+#include "../common/http_settings.h"
 #include "policy_attributes.h"
 #include <apr_strings.h>
 #include <string.h>
@@ -25,62 +26,28 @@ typedef struct registration_policy_t {
 
 static const settings_key_t registration_keys[] = {
     {"url", "URL", 1},
-    {"url2", "URL", 0},
-    {"url3", "URL", 0},
-    {"url4", "URL", 0},
+    HTTP_SETTINGS_URLS,
     {"certificate", "FILE", 1},
     {"key", "FILE", 1},
-    {"caFile", "FILE", 0},
-    {"proxy", "http://HOST:PORT", 0},
-    {"timeout", "DURATION", 0},
-    {"connectTimeout", "DURATION", 0},
+    HTTP_SETTINGS_PEER,
     {"concurrency", "NUMBER", 0},
-    {"plainLoopback", "on|off", 0},
     POLICY_ATTRIBUTES_KEY,
     {NULL, NULL, 0}};
 
-/*
- * Takes the points' addresses, without trailing slashes.  Error text, NULL on success.
- */
+/* Takes the points' addresses.  Error text, NULL on success. */
 static const char *read_urls(http_options_t *o, const settings_t *s, apr_pool_t *p)
 {
-    static const char *const keys[HTTP_URLS_MAX] = {"url", "url2", "url3", "url4"};
-    const char *host;
-    char *url;
-    int i, n = 0;
+    const char *error = http_settings_read_urls(o, s, p);
+    int i;
 
-    for (i = 0; i < HTTP_URLS_MAX; i++) {
-        if (!settings_get(s, keys[i], NULL))
-            continue;
-        url = apr_pstrdup(p, settings_get(s, keys[i], ""));
-        while (*url && url[strlen(url) - 1] == '/')
-            url[strlen(url) - 1] = '\0';
-        host = strncmp(url, "https://", 8) == 0 ? url + 8 : strncmp(url, "http://", 7) == 0
-               ? url + 7 : NULL;
-        if (!host || !strchr(host, '/') || strpbrk(host, "?#"))
-            return apr_psprintf(p,
-                                "%s: is the point's base without a query, e.g. "
-                                "https://crp.example/CertificateRegistrationSvc", keys[i]);
-        o->url[n++] = url;
+    for (i = 0; !error && i < HTTP_URLS_MAX && o->url[i]; i++) {
+        const char *host = strstr(o->url[i], "://");
+
+        if (strncmp(o->url[i], "http", 4) != 0 || !host || !strchr(host + 3, '/') ||
+            strncmp(o->url[i], "http+", 5) == 0)
+            error = "url (url2, url3, url4) is a point's base, e.g. "
+                    "https://crp.example/CertificateRegistrationSvc";
     }
-    return NULL;
-}
-
-/* The limits of a call.  Error text in p, NULL on success. */
-static const char *read_limits(http_options_t *o, const settings_t *s, apr_pool_t *p)
-{
-    apr_int64_t concurrency = 0;
-    const char *error;
-
-    if ((error = settings_get_duration(s, "timeout", apr_time_from_sec(5), apr_time_from_msec(50),
-                                       apr_time_from_sec(60), &o->timeout, p)) == NULL &&
-        (error = settings_get_duration(s, "connectTimeout", apr_time_from_sec(1),
-                                       apr_time_from_msec(50), apr_time_from_sec(60),
-                                       &o->connect_timeout, p)) == NULL &&
-        (error = settings_get_number(s, "concurrency", 8, 1, 10000, &concurrency, p)) == NULL)
-        error = settings_get_flag(s, "plainLoopback", 0, &o->plain_loopback, p);
-    o->concurrency = (int)concurrency;
-    o->body_max = BODY_MAX;
     return error;
 }
 
@@ -95,12 +62,14 @@ static const char *registration_create(void **pinstance, const settings_t *setti
     o.name = apr_pstrcat(p, "service '", cfg->service, "': registration point", NULL);
     o.certificate_file = settings_get(settings, "certificate", "");
     o.key_file = settings_get(settings, "key", "");
-    o.ca_file = settings_get(settings, "caFile", NULL);
-    o.proxy = settings_get(settings, "proxy", NULL);
+    o.timeout = apr_time_from_sec(5);
+    o.connect_timeout = apr_time_from_sec(1);
+    o.concurrency = 8;
+    o.body_max = BODY_MAX;
     self->cfg = cfg;
     error = read_urls(&o, settings, p);
     if (!error)
-        error = read_limits(&o, settings, p);
+        error = http_settings_read(&o, settings, p);
     if (!error)
         error = policy_attributes_setting(&self->adds, settings, p);
     if (!error)

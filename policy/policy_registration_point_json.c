@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A registration point's JSON and headers; see policy_registration_point.h. */
 #include "policy_attributes.h"
-#include "policy_json.h"
+#include "../common/json_text.h"
 #include "policy_registration_point.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -28,8 +28,8 @@ static json_t *make_head(const policy_request_t *request, apr_pool_t *p)
 
     json_object_set_new(object, "version", json_integer(FORMAT));
     json_object_set_new(object, "transactionId",
-                        policy_json_string(request->transaction_id, p));
-    json_object_set_new(object, "certificateRequest", policy_json_base64(&request->csr->der, p));
+                        json_text_string(request->transaction_id, p));
+    json_object_set_new(object, "certificateRequest", json_text_base64(&request->csr->der, p));
     if (!request->signer)
         return object;
     len = i2d_X509(request->signer, &der);
@@ -39,7 +39,7 @@ static json_t *make_head(const policy_request_t *request, apr_pool_t *p)
     }
     signer.data = der;
     signer.len = (apr_size_t)len;
-    json_object_set_new(object, "signingCertificate", policy_json_base64(&signer, p));
+    json_object_set_new(object, "signingCertificate", json_text_base64(&signer, p));
     OPENSSL_free(der);
     return object;
 }
@@ -50,13 +50,13 @@ const char *registration_question(const policy_request_t *request, apr_pool_t *p
 
     if (!object)
         return NULL;
-    json_object_set_new(object, "template", policy_json_string(request->template_name, p));
+    json_object_set_new(object, "template", json_text_string(request->template_name, p));
     json_object_set_new(object, "clientAddress",
-                        policy_json_string(request->client_address ? request->client_address : "",
+                        json_text_string(request->client_address ? request->client_address : "",
                                            p));
     if (request->user_agent && *request->user_agent)
-        json_object_set_new(object, "userAgent", policy_json_string(request->user_agent, p));
-    return policy_json_text(object, p);
+        json_object_set_new(object, "userAgent", json_text_string(request->user_agent, p));
+    return json_text_take(object, p);
 }
 
 /* Adds why there is no certificate. */
@@ -75,7 +75,7 @@ static void add_failure(json_t *object, const policy_event_t *event, apr_pool_t 
         return;
     text = apr_pstrcat(p, why->reason, why->detail && *why->detail ? ": " : "", why->detail, NULL);
     json_object_set_new(object, "errorDescription",
-                        policy_json_string(http_printable(text, DESCRIPTION_MAX, p), p));
+                        json_text_string(http_printable(text, DESCRIPTION_MAX, p), p));
 }
 
 const char *registration_news(const policy_request_t *request, const policy_event_t *event,
@@ -96,10 +96,10 @@ const char *registration_news(const policy_request_t *request, const policy_even
         return NULL;
     json_object_set_new(object, "disposition", json_string(disposition));
     if (event->event == POLICY_EVENT_ISSUED)
-        json_object_set_new(object, "certificate", policy_json_base64(&event->certificate, p));
+        json_object_set_new(object, "certificate", json_text_base64(&event->certificate, p));
     else if (event->event != POLICY_EVENT_PENDING)
         add_failure(object, event, p);
-    return policy_json_text(object, p);
+    return json_text_take(object, p);
 }
 
 /* A header that is there once; NULL otherwise. */

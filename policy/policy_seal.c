@@ -28,17 +28,17 @@ const char *policy_secret_file(const policy_config_t *cfg, apr_pool_t *p)
 const char *policy_secret_check(const policy_config_t *cfg, apr_pool_t *p)
 {
     const char *file = policy_secret_file(cfg, p), *error;
-    policy_secret_t secret;
+    secret_t secret;
 
     if (!file || (!cfg->secret_file && !cfg->secret_may_be_made) ||
         (cfg->secret_may_be_made && access(file, F_OK) != 0))
         return NULL;
     error = policy_secret_read(&secret, file, p);
-    policy_secret_wipe(&secret);
+    secret_wipe(&secret);
     return error;
 }
 
-const char *policy_secret_load(policy_secret_t *secret, const policy_config_t *cfg, uid_t uid,
+const char *policy_secret_load(secret_t *secret, const policy_config_t *cfg, uid_t uid,
                                gid_t gid, apr_pool_t *p)
 {
     const char *file = policy_secret_file(cfg, p), *error = NULL;

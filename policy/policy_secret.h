@@ -10,28 +10,13 @@
 #ifndef POLICY_SECRET_H
 #define POLICY_SECRET_H
 
-#include "../common/crypt.h"
-#include <sys/types.h>
-
-typedef struct policy_secret_t {
-    crypt_buf_t key[2]; /* current, previous; len 0: none */
-} policy_secret_t;
-
-/*
- * Reads a file of this form for another purpose: what it is, for messages; the shortest and longest
- * secret.  As policy_secret_read().
- */
-const char *policy_secret_read_as(policy_secret_t *secret, const char *file, const char *what,
-                                  apr_size_t min, apr_size_t max, apr_pool_t *p);
+#include "../common/secret.h"
 
 /* Reads the file.  Refuses one that others may read or write.  Error text in p, NULL on success. */
-const char *policy_secret_read(policy_secret_t *secret, const char *file, apr_pool_t *p);
+const char *policy_secret_read(secret_t *secret, const char *file, apr_pool_t *p);
 
 /* Makes the file (mode 0600, a new random secret) unless it is there.  Error text in p, NULL on
  * success. */
 const char *policy_secret_make(const char *file, apr_pool_t *p);
-
-/* Overwrites the secret in memory. */
-void policy_secret_wipe(policy_secret_t *secret);
 
 #endif /* POLICY_SECRET_H */

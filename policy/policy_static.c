@@ -19,7 +19,7 @@
 typedef struct static_policy_t {
     const policy_config_t *cfg;
     const char *file;
-    policy_secret_t secret;
+    secret_t secret;
     const char *fingerprint;
 } static_policy_t;
 
@@ -28,7 +28,7 @@ static const settings_key_t static_keys[] = {{"file", "FILE", 1}, {NULL, NULL, 0
 /* Pool cleanup: overwrites the secret. */
 static apr_status_t wipe_secret(void *baton)
 {
-    policy_secret_wipe(&((static_policy_t *)baton)->secret);
+    secret_wipe(&((static_policy_t *)baton)->secret);
     return APR_SUCCESS;
 }
 
@@ -52,9 +52,9 @@ static const char *static_create(void **pinstance, const settings_t *settings,
 
 /* Reads the file; the page and its readers must be able to carry the secret.  Error text in p, NULL
  * on success. */
-static const char *read_secret(policy_secret_t *secret, const char *file, apr_pool_t *p)
+static const char *read_secret(secret_t *secret, const char *file, apr_pool_t *p)
 {
-    const char *error = policy_secret_read_as(secret, file, WHAT, SECRET_MIN, SECRET_MAX, p);
+    const char *error = secret_read(secret, file, WHAT, SECRET_MIN, SECRET_MAX, p);
     apr_size_t i, n;
 
     for (n = 0; !error && n < 2; n++) {
@@ -69,16 +69,16 @@ static const char *read_secret(policy_secret_t *secret, const char *file, apr_po
         }
     }
     if (error)
-        policy_secret_wipe(secret);
+        secret_wipe(secret);
     return error;
 }
 
 static const char *static_check(const void *instance, apr_pool_t *p)
 {
-    policy_secret_t secret;
+    secret_t secret;
     const char *error = read_secret(&secret, ((const static_policy_t *)instance)->file, p);
 
-    policy_secret_wipe(&secret);
+    secret_wipe(&secret);
     return error;
 }
 

@@ -8,7 +8,7 @@
  * is told at once, and what the receiver has not confirmed is not delivered to the device.
  */
 #include "policy_webhook.h"
-#include "../common/http_client.h"
+#include "../common/http_settings.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
@@ -28,7 +28,7 @@
 typedef struct webhook_policy_t {
     const policy_config_t *cfg;
     const char *secret_file;
-    policy_secret_t secret;
+    secret_t secret;
     http_client_t *client;
     int tells_challenge, needs_challenge, notifies, notifies_sync;
     unsigned adds; /* POLICY_ADDS_*: what the peer may add */
@@ -38,44 +38,22 @@ static const settings_key_t webhook_keys[] = {
     {"url", "URL", 1},
     {"url2", "URL", 0},
     {"secretFile", "FILE", 1},
-    {"caFile", "FILE", 0},
     {"certificate", "FILE", 0},
     {"key", "FILE", 0},
-    {"proxy", "http://HOST:PORT", 0},
-    {"timeout", "DURATION", 0},
-    {"connectTimeout", "DURATION", 0},
+    HTTP_SETTINGS_PEER,
     {"concurrency", "NUMBER", 0},
     {"challenge", "on|off", 0},
     {"challengeRequired", "on|off", 0},
     {"notify", "on|off", 0},
     {"notifySync", "on|off", 0},
     POLICY_ATTRIBUTES_KEY,
-    {"plainLoopback", "on|off", 0},
     {NULL, NULL, 0}};
 
 /* Pool cleanup: overwrites the secret. */
 static apr_status_t wipe_secret(void *baton)
 {
-    policy_secret_wipe(&((webhook_policy_t *)baton)->secret);
+    secret_wipe(&((webhook_policy_t *)baton)->secret);
     return APR_SUCCESS;
-}
-
-/* The peer's limits and flags.  Error text in p, NULL on success. */
-static const char *read_limits(http_options_t *o, const settings_t *s, apr_pool_t *p)
-{
-    apr_int64_t concurrency = 0;
-    const char *error;
-
-    if ((error = settings_get_duration(s, "timeout", apr_time_from_sec(2), apr_time_from_msec(50),
-                                       apr_time_from_sec(60), &o->timeout, p)) == NULL &&
-        (error = settings_get_duration(s, "connectTimeout", apr_time_from_sec(1),
-                                       apr_time_from_msec(50), apr_time_from_sec(60),
-                                       &o->connect_timeout, p)) == NULL &&
-        (error = settings_get_number(s, "concurrency", 8, 1, 10000, &concurrency, p)) == NULL)
-        error = settings_get_flag(s, "plainLoopback", 0, &o->plain_loopback, p);
-    o->concurrency = (int)concurrency;
-    o->body_max = BODY_MAX;
-    return error;
 }
 
 static const char *webhook_create(void **pinstance, const settings_t *settings,
@@ -89,13 +67,15 @@ static const char *webhook_create(void **pinstance, const settings_t *settings,
     o.name = apr_pstrcat(p, "service '", cfg->service, "': webhook", NULL);
     o.url[0] = settings_get(settings, "url", "");
     o.url[1] = settings_get(settings, "url2", NULL);
-    o.ca_file = settings_get(settings, "caFile", NULL);
     o.certificate_file = settings_get(settings, "certificate", NULL);
     o.key_file = settings_get(settings, "key", NULL);
-    o.proxy = settings_get(settings, "proxy", NULL);
+    o.timeout = apr_time_from_sec(2);
+    o.connect_timeout = apr_time_from_sec(1);
+    o.concurrency = 8;
+    o.body_max = BODY_MAX;
     self->cfg = cfg;
     self->secret_file = settings_get(settings, "secretFile", "");
-    error = read_limits(&o, settings, p);
+    error = http_settings_read(&o, settings, p);
     if (!error)
         error = settings_get_flag(settings, "challenge", 0, &self->tells_challenge, p);
     if (!error)
@@ -117,11 +97,11 @@ static const char *webhook_create(void **pinstance, const settings_t *settings,
 static const char *webhook_check(const void *instance, apr_pool_t *p)
 {
     const webhook_policy_t *self = instance;
-    policy_secret_t secret;
+    secret_t secret;
     const char *error =
-        policy_secret_read_as(&secret, self->secret_file, WHAT, SECRET_MIN, SECRET_MAX, p);
+        secret_read(&secret, self->secret_file, WHAT, SECRET_MIN, SECRET_MAX, p);
 
-    policy_secret_wipe(&secret);
+    secret_wipe(&secret);
     return error ? error : http_client_check(self->client, p);
 }
 
@@ -129,7 +109,7 @@ static const char *webhook_prepare(void *instance, uid_t uid, gid_t gid, apr_poo
 {
     webhook_policy_t *self = instance;
     const char *error =
-        policy_secret_read_as(&self->secret, self->secret_file, WHAT, SECRET_MIN, SECRET_MAX, p);
+        secret_read(&self->secret, self->secret_file, WHAT, SECRET_MIN, SECRET_MAX, p);
 
     (void)uid;
     (void)gid;

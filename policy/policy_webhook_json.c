@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The webhook's JSON; see policy_webhook.h. */
 #include "policy_webhook.h"
-#include "policy_json.h"
+#include "../common/json_text.h"
 #include "policy_outbox.h"
 #include "../common/csr_names.h"
 #include "../common/http_client.h"
@@ -33,7 +33,7 @@ static json_t *make_sans(const csr_t *csr, apr_pool_t *p)
 
     for (i = 0; list && i < names->nelts; i++)
         json_array_append_new(list,
-                              policy_json_string(APR_ARRAY_IDX(names, i, const char *), p));
+                              json_text_string(APR_ARRAY_IDX(names, i, const char *), p));
     return list;
 }
 
@@ -43,13 +43,13 @@ static json_t *make_head(const policy_tx_t *tx, const char *operation, apr_pool_
     const policy_request_t *request = tx->request;
     json_t *object = json_object();
 
-    json_object_set_new(object, "service", policy_json_string(tx->policy->cfg->service, p));
+    json_object_set_new(object, "service", json_text_string(tx->policy->cfg->service, p));
     json_object_set_new(object, "operation", json_string(operation));
-    json_object_set_new(object, "transactionID", policy_json_string(request->transaction_id, p));
-    json_object_set_new(object, "template", policy_json_string(request->template_name, p));
-    json_object_set_new(object, "subject", policy_json_string(request->csr->subject_text, p));
+    json_object_set_new(object, "transactionID", json_text_string(request->transaction_id, p));
+    json_object_set_new(object, "template", json_text_string(request->template_name, p));
+    json_object_set_new(object, "subject", json_text_string(request->csr->subject_text, p));
     json_object_set_new(object, "renewal", json_boolean(request->signer != NULL));
-    json_object_set_new(object, "client", policy_json_string(request->client_address, p));
+    json_object_set_new(object, "client", json_text_string(request->client_address, p));
     return object;
 }
 
@@ -69,17 +69,17 @@ const char *webhook_question(const policy_tx_t *tx, int with_challenge, outcome_
     }
     object = make_head(tx, "verify", p);
     if (with_challenge || !csr->challenge)
-        json_object_set_new(object, "csr", policy_json_base64(&csr->der, p));
-    json_object_set_new(object, "publicKey", policy_json_base64(&csr->spki_der, p));
-    json_object_set_new(object, "keyType", policy_json_string(crypt_key_name(csr->key, p), p));
+        json_object_set_new(object, "csr", json_text_base64(&csr->der, p));
+    json_object_set_new(object, "publicKey", json_text_base64(&csr->spki_der, p));
+    json_object_set_new(object, "keyType", json_text_string(crypt_key_name(csr->key, p), p));
     json_object_set_new(object, "sans", sans);
     if (request->signer)
         json_object_set_new(object, "signerSerial",
-                            policy_json_string(serial_of(request->signer, p), p));
-    json_object_set_new(object, "userAgent", policy_json_string(request->user_agent, p));
+                            json_text_string(serial_of(request->signer, p), p));
+    json_object_set_new(object, "userAgent", json_text_string(request->user_agent, p));
     if (with_challenge)
-        json_object_set_new(object, "challenge", policy_json_string(request->challenge, p));
-    text = policy_json_text(object, p);
+        json_object_set_new(object, "challenge", json_text_string(request->challenge, p));
+    text = json_text_take(object, p);
     if (!text)
         outcome_unavailable(out, "webhook", 0, p, "the webhook's question cannot be written");
     return text;
@@ -101,17 +101,17 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, con
         return NULL;
     object = make_head(tx, "notify", p);
     subject = http_printable(tx->request->csr->subject_text, SUBJECT_MAX, p);
-    json_object_set_new(object, "subject", policy_json_string(subject, p));
-    json_object_set_new(object, "id", policy_json_string(id, p));
+    json_object_set_new(object, "subject", json_text_string(subject, p));
+    json_object_set_new(object, "id", json_text_string(id, p));
     json_object_set_new(object, "event", json_string(name));
     if (event->event == POLICY_EVENT_ISSUED) {
-        json_object_set_new(object, "serial", policy_json_string(event->serial, p));
+        json_object_set_new(object, "serial", json_text_string(event->serial, p));
         json_object_set_new(object, "thumbprint",
-                            policy_json_string(policy_thumbprint(&event->certificate, p), p));
+                            json_text_string(policy_thumbprint(&event->certificate, p), p));
     }
     if (event->event == POLICY_EVENT_REFUSED && event->outcome)
-        json_object_set_new(object, "reason", policy_json_string(event->outcome->reason, p));
-    return policy_json_text(object, p);
+        json_object_set_new(object, "reason", json_text_string(event->outcome->reason, p));
+    return json_text_take(object, p);
 }
 
 const char *webhook_read(webhook_verdict_t *verdict, const crypt_buf_t *body, unsigned adds,

@@ -345,7 +345,7 @@ END_TEST
 /* The store's name for a challenge. */
 static const char *id_of(const char *challenge)
 {
-    policy_secret_t secret = {{{(const unsigned char *)"0123456789abcdef0123456789abcdef", 32}}};
+    secret_t secret = {{{(const unsigned char *)"0123456789abcdef0123456789abcdef", 32}}};
 
     return intune_id(&secret, 0, "corp", challenge, p);
 }

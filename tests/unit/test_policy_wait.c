@@ -311,7 +311,7 @@ START_TEST(seals)
         copy[i] ^= 1;
         ck_assert_int_eq(policy_unseal(&plain, policy, one, &changed, p), APR_EINVAL);
     }
-    policy_secret_wipe(&policy->secret);
+    secret_wipe(&policy->secret);
     memset(&policy->secret, 0, sizeof(policy->secret));
     ck_assert_int_eq(policy_seal(&sealed, policy, one, &csr.der, p), APR_EGENERAL);
     ck_assert_ptr_null(policy_token(policy, "x", p));

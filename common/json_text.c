@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON that providers send; see policy_json.h. */
-#include "policy_json.h"
+/* JSON that providers send; see json_text.h. */
+#include "json_text.h"
 #include <apr_strings.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -14,7 +14,7 @@ static apr_status_t wipe_text(void *baton)
     return APR_SUCCESS;
 }
 
-json_t *policy_json_string(const char *text, apr_pool_t *p)
+json_t *json_text_string(const char *text, apr_pool_t *p)
 {
     json_t *string = text ? json_string(text) : json_null();
     char *copy, *c;
@@ -28,7 +28,7 @@ json_t *policy_json_string(const char *text, apr_pool_t *p)
     return json_string(copy);
 }
 
-json_t *policy_json_base64(const crypt_buf_t *bytes, apr_pool_t *p)
+json_t *json_text_base64(const crypt_buf_t *bytes, apr_pool_t *p)
 {
     unsigned char *text = apr_palloc(p, 4 * (bytes->len / 3 + 1) + 1);
     json_t *string;
@@ -54,7 +54,7 @@ static void wipe_strings(json_t *value)
         wipe_strings(inner);
 }
 
-const char *policy_json_text(json_t *object, apr_pool_t *p)
+const char *json_text_take(json_t *object, apr_pool_t *p)
 {
     char *text = json_dumps(object, JSON_COMPACT), *copy = NULL;
 
@@ -67,4 +67,26 @@ const char *policy_json_text(json_t *object, apr_pool_t *p)
     wipe_strings(object);
     json_decref(object);
     return copy;
+}
+
+/* Pool cleanup of a value. */
+static apr_status_t drop_value(void *baton)
+{
+    wipe_strings(baton);
+    json_decref(baton);
+    return APR_SUCCESS;
+}
+
+json_t *json_text_parse(const crypt_buf_t *text, apr_pool_t *p)
+{
+    json_t *value = json_loadb((const char *)text->data, text->len, JSON_REJECT_DUPLICATES, NULL);
+
+    if (value)
+        apr_pool_cleanup_register(p, value, drop_value, apr_pool_cleanup_null);
+    return value;
+}
+
+const char *json_text_get(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
 }

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates as CAs send them; see ca_certs.h. */
+#include "ca_certs.h"
+
+#include <apr_lib.h>
+#include <limits.h>
+#include <openssl/cms.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+/* Adds a certificate, which is owned by the list then or freed. */
+static apr_status_t add(STACK_OF(X509) **pcerts, X509 *cert, apr_pool_t *p)
+{
+    if (cert == NULL) {
+        ERR_clear_error();
+        return APR_EINVAL;
+    }
+    if (*pcerts == NULL) {
+        *pcerts = crypt_chain_own(sk_X509_new_null(), p);
+    }
+    if (sk_X509_num(*pcerts) >= CA_CERTS_MAX || !sk_X509_push(*pcerts, cert)) {
+        X509_free(cert);
+        return APR_ENOSPC;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t ca_certs_add_der(STACK_OF(X509) **pcerts, const void *data, apr_size_t len,
+                              apr_pool_t *p)
+{
+    const unsigned char *at = data;
+    X509 *cert = len <= LONG_MAX ? d2i_X509(NULL, &at, (long)len) : NULL;
+
+    if (cert != NULL && at != (const unsigned char *)data + len) {
+        X509_free(cert);
+        cert = NULL;
+    }
+    return add(pcerts, cert, p);
+}
+
+apr_status_t ca_certs_add_pem(STACK_OF(X509) **pcerts, const void *data, apr_size_t len,
+                              apr_pool_t *p)
+{
+    BIO *bio = len > 0 && len <= INT_MAX ? BIO_new_mem_buf(data, (int)len) : NULL;
+    apr_status_t rv = bio != NULL ? APR_SUCCESS : APR_EINVAL;
+    unsigned long error;
+    int n = 0;
+
+    while (rv == APR_SUCCESS) {
+        X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+
+        if (cert == NULL) {
+            error = ERR_peek_last_error();
+            if (n == 0 || ERR_GET_LIB(error) != ERR_LIB_PEM ||
+                ERR_GET_REASON(error) != PEM_R_NO_START_LINE) {
+                rv = APR_EINVAL;
+            }
+            break;
+        }
+        rv = add(pcerts, cert, p);
+        n++;
+    }
+    ERR_clear_error();
+    BIO_free(bio);
+    return rv;
+}
+
+apr_status_t ca_certs_add_cms(STACK_OF(X509) **pcerts, const void *data, apr_size_t len,
+                              apr_pool_t *p)
+{
+    const unsigned char *at = data;
+    CMS_ContentInfo *cms = len <= LONG_MAX ? d2i_CMS_ContentInfo(NULL, &at, (long)len) : NULL;
+    STACK_OF(X509) *certs = NULL;
+    apr_status_t rv = APR_EINVAL;
+
+    if (cms != NULL && at == (const unsigned char *)data + len &&
+        OBJ_obj2nid(CMS_get0_type(cms)) == NID_pkcs7_signed) {
+        certs = CMS_get1_certs(cms);
+    }
+    if (sk_X509_num(certs) > 0) {
+        rv = APR_SUCCESS;
+    }
+    while (rv == APR_SUCCESS && sk_X509_num(certs) > 0) {
+        rv = add(pcerts, sk_X509_shift(certs), p);
+    }
+    sk_X509_pop_free(certs, X509_free);
+    CMS_ContentInfo_free(cms);
+    ERR_clear_error();
+    return rv;
+}
+
+apr_status_t ca_base64_decode(crypt_buf_t *bytes, const char *text, apr_size_t len, apr_pool_t *p)
+{
+    unsigned char *packed, *data;
+    apr_size_t i, n = 0, padding = 0;
+
+    bytes->data = NULL;
+    bytes->len = 0;
+    if (len > INT_MAX) {
+        return APR_EINVAL;
+    }
+    packed = apr_palloc(p, len + 1);
+    for (i = 0; i < len; i++) {
+        if (!apr_isspace(text[i])) {
+            packed[n++] = (unsigned char)text[i];
+        }
+    }
+    while (padding < 2 && padding < n && packed[n - padding - 1] == '=') {
+        padding++;
+    }
+    data = apr_palloc(p, n + 1);
+    /* EVP_DecodeBlock() takes '=' for a zero anywhere */
+    if (n == 0 || n % 4 != 0 || memchr(packed, '=', n - padding) != NULL ||
+        EVP_DecodeBlock(data, packed, (int)n) < 0) {
+        return APR_EINVAL;
+    }
+    bytes->data = data;
+    bytes->len = n / 4 * 3 - padding;
+    return APR_SUCCESS;
+}
+
+const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
+{
+    char *text = apr_palloc(p, 4 * (len / 3 + 1) + 1);
+
+    EVP_EncodeBlock((unsigned char *)text, data, (int)len);
+    return text;
+}
