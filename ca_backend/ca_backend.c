@@ -343,16 +343,6 @@ const char *ca_fingerprint(ca_t *ca, apr_pool_t *p)
     return text_digest(ca->provider->name, p);
 }
 
-/* Everything a template says, as one line. */
-static const char *template_text(const ca_template_t *t, apr_pool_t *p)
-{
-    return apr_psprintf(p, "%s|%" APR_TIME_T_FMT "|%x|%s|%d|%d|%s|%d|%s|%s|%s|%s|%d\n", t->name,
-                        t->validity, t->key_usage, t->extended_key_usage_text, (int)t->subject,
-                        (int)t->san, t->san_types, t->min_rsa_bits, t->ec_curves,
-                        t->crl_url != NULL ? t->crl_url : "", t->aia_url != NULL ? t->aia_url : "",
-                        t->ocsp_url != NULL ? t->ocsp_url : "", t->empty_subject_allowed);
-}
-
 /* qsort order of strings. */
 static int compare_text(const void *a, const void *b)
 {
@@ -365,10 +355,10 @@ const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p)
     int i, n = templates != NULL ? templates->nelts : 0;
     apr_array_header_t *lines = apr_array_make(p, n + 1, sizeof(const char *));
 
-    APR_ARRAY_PUSH(lines, const char *) = template_text(ca_template_default(), p);
+    APR_ARRAY_PUSH(lines, const char *) = ca_template_text(ca_template_default(), p);
     for (i = 0; i < n; i++) {
         APR_ARRAY_PUSH(lines, const char *) =
-            template_text(APR_ARRAY_IDX(templates, i, const ca_template_t *), p);
+            ca_template_text(APR_ARRAY_IDX(templates, i, const ca_template_t *), p);
     }
     /* the order of the directives does not matter */
     qsort(lines->elts, (size_t)lines->nelts, sizeof(const char *), compare_text);

@@ -16,232 +16,35 @@
 #include <string.h>
 #include <strings.h>
 
-#define MIN_CA_RSA_BITS 2048
-#define MIN_CA_EC_BITS 256
-
 typedef struct local_template_t {
     const ca_template_t *template;
     STACK_OF(X509_EXTENSION) *rsa;      /* constant extensions for an RSA key */
-    STACK_OF(X509_EXTENSION) *ec;       /* the same for EC: no encipherment (RFC 8813 section 3) */
+    STACK_OF(X509_EXTENSION) *ec;       /* the same for an EC key */
 } local_template_t;
 
 static const settings_key_t local_keys[] = {
     {"certificate", "FILE", 1},
     {"key", "FILE", 1},
     {"digest", "sha256|sha384|sha512", 0},
+    {"signature", "pkcs1|pss", 0},
     {"crlLifetime", "TIME|off", 0},
     {"crlDistributionPoint", "URL", 0},
     {NULL, NULL, 0}
 };
 
-/* Pool cleanup of a list of extensions; returns APR_SUCCESS. */
-static apr_status_t extensions_cleanup(void *data)
-{
-    sk_X509_EXTENSION_pop_free(data, X509_EXTENSION_free);
-    return APR_SUCCESS;
-}
-
-/* Pushes ext to list, which owns it then; 0 if ext is NULL or there is no memory. */
-static int push(STACK_OF(X509_EXTENSION) *list, X509_EXTENSION *ext)
-{
-    if (ext == NULL || !sk_X509_EXTENSION_push(list, ext)) {
-        X509_EXTENSION_free(ext);
-        return 0;
-    }
-    return 1;
-}
-
-/* The keyUsage extension for bits; NULL if that fails. */
-static X509_EXTENSION *make_key_usage(unsigned bits)
-{
-    ASN1_BIT_STRING *usage = ASN1_BIT_STRING_new();
-    X509_EXTENSION *ext = NULL;
-    int i, ok = usage != NULL;
-
-    /* KU_* are the first two bytes of the bit string: bit 0 is 0x80, bit 8 is 0x8000 */
-    for (i = 0; ok && i < 9; i++) {
-        unsigned mask = i < 8 ? 0x80u >> i : KU_DECIPHER_ONLY;
-
-        ok = (bits & mask) == 0 || ASN1_BIT_STRING_set_bit(usage, i, 1);
-    }
-    if (ok) {
-        ext = X509V3_EXT_i2d(NID_key_usage, 1, usage);
-    }
-    ASN1_BIT_STRING_free(usage);
-    return ext;
-}
-
-/* The CA's key identifier: its subjectKeyIdentifier, else SHA-1 of its key (RFC 5280 section
- * 4.2.1.1).  NULL if that fails. */
-X509_EXTENSION *local_authority_key_id(X509 *ca)
-{
-    AUTHORITY_KEYID *akid = AUTHORITY_KEYID_new();
-    const ASN1_OCTET_STRING *skid = X509_get0_subject_key_id(ca);
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(ca);
-    X509_EXTENSION *ext = NULL;
-    unsigned char digest[SHA_DIGEST_LENGTH];
-    int ok = akid != NULL;
-
-    if (ok && skid != NULL) {
-        akid->keyid = ASN1_OCTET_STRING_dup(skid);
-        ok = akid->keyid != NULL;
-    }
-    else if (ok) {
-        akid->keyid = ASN1_OCTET_STRING_new();
-        ok = akid->keyid != NULL && EVP_Digest(bits->data, (size_t)bits->length, digest, NULL,
-                                               EVP_sha1(), NULL) &&
-             ASN1_OCTET_STRING_set(akid->keyid, digest, sizeof(digest));
-    }
-    if (ok) {
-        ext = X509V3_EXT_i2d(NID_authority_key_identifier, 0, akid);
-    }
-    AUTHORITY_KEYID_free(akid);
-    return ext;
-}
-
-/* A GeneralName with a URL; NULL if that fails. */
-static GENERAL_NAME *make_url(const char *url)
-{
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
-
-    if (name == NULL || text == NULL || !ASN1_STRING_set(text, url, (int)strlen(url))) {
-        GENERAL_NAME_free(name);
-        ASN1_IA5STRING_free(text);
-        return NULL;
-    }
-    GENERAL_NAME_set0_value(name, GEN_URI, text);
-    return name;
-}
-
-/* The cRLDistributionPoints extension; NULL if that fails. */
-static X509_EXTENSION *make_crl_points(const char *url)
-{
-    CRL_DIST_POINTS *points = CRL_DIST_POINTS_new();
-    DIST_POINT *point = DIST_POINT_new();
-    GENERAL_NAMES *names = GENERAL_NAMES_new();
-    GENERAL_NAME *name = make_url(url);
-    X509_EXTENSION *ext = NULL;
-
-    if (points == NULL || point == NULL || names == NULL || name == NULL ||
-        (point->distpoint = DIST_POINT_NAME_new()) == NULL ||
-        !sk_GENERAL_NAME_push(names, name)) {
-        goto leave;
-    }
-    name = NULL;
-    point->distpoint->type = 0;
-    point->distpoint->name.fullname = names;
-    names = NULL;
-    if (!sk_DIST_POINT_push(points, point)) {
-        goto leave;
-    }
-    point = NULL;
-    ext = X509V3_EXT_i2d(NID_crl_distribution_points, 0, points);
-
-leave:
-    GENERAL_NAME_free(name);
-    GENERAL_NAMES_free(names);
-    DIST_POINT_free(point);
-    CRL_DIST_POINTS_free(points);
-    return ext;
-}
-
-/* Adds one access method with its URL to info; 0 if that fails. */
-static int add_access(AUTHORITY_INFO_ACCESS *info, int method, const char *url)
-{
-    ACCESS_DESCRIPTION *access = ACCESS_DESCRIPTION_new();
-
-    if (access == NULL) {
-        return 0;
-    }
-    ASN1_OBJECT_free(access->method);
-    GENERAL_NAME_free(access->location);
-    access->method = OBJ_nid2obj(method);
-    access->location = make_url(url);
-    if (access->location == NULL || !sk_ACCESS_DESCRIPTION_push(info, access)) {
-        ACCESS_DESCRIPTION_free(access);
-        return 0;
-    }
-    return 1;
-}
-
-/* The authorityInfoAccess extension; NULL if that fails. */
-static X509_EXTENSION *make_info_access(const ca_template_t *t)
-{
-    AUTHORITY_INFO_ACCESS *info = AUTHORITY_INFO_ACCESS_new();
-    X509_EXTENSION *ext = NULL;
-
-    if (info != NULL && (t->ocsp_url == NULL || add_access(info, NID_ad_OCSP, t->ocsp_url)) &&
-        (t->aia_url == NULL || add_access(info, NID_ad_ca_issuers, t->aia_url))) {
-        ext = X509V3_EXT_i2d(NID_info_access, 0, info);
-    }
-    AUTHORITY_INFO_ACCESS_free(info);
-    return ext;
-}
-
-/* What all certificates of a template have in common, owned by p; NULL if that fails. */
-static STACK_OF(X509_EXTENSION) *make_constant(const local_t *local, const ca_template_t *t,
-                                               unsigned key_usage, apr_pool_t *p)
-{
-    STACK_OF(X509_EXTENSION) *list = sk_X509_EXTENSION_new_null();
-    char *eku = apr_pstrdup(p, t->extended_key_usage_text);
-    const char *crl_url = t->crl_url != NULL ? t->crl_url : local->crl_url;
-
-    if (list == NULL) {
-        return NULL;
-    }
-    apr_pool_cleanup_register(p, list, extensions_cleanup, apr_pool_cleanup_null);
-    if (!push(list, X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:FALSE")) ||
-        !push(list, make_key_usage(key_usage)) ||
-        (*eku != '\0' && !push(list, X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, eku))) ||
-        !push(list, local_authority_key_id(local->cert)) ||
-        (crl_url != NULL && !push(list, make_crl_points(crl_url))) ||
-        ((t->ocsp_url != NULL || t->aia_url != NULL) && !push(list, make_info_access(t)))) {
-        return NULL;
-    }
-    return list;
-}
-
 /* Builds the constant extensions of one template; error text, NULL on success. */
 static const char *add_template(local_t *local, const ca_template_t *t, apr_pool_t *p)
 {
     local_template_t *made = apr_array_push(local->templates);
-    unsigned ec_usage = t->key_usage & ~(unsigned)(KU_KEY_ENCIPHERMENT | KU_DATA_ENCIPHERMENT);
 
     made->template = t;
-    made->rsa = make_constant(local, t, t->key_usage, p);
-    made->ec = make_constant(local, t, ec_usage != 0 ? ec_usage : t->key_usage, p);
+    made->rsa = local_extensions_make(local, t, t->key_usage, p);
+    made->ec = local_extensions_make(local, t, t->key_usage_ec, p);
     if (made->rsa == NULL || made->ec == NULL) {
         ERR_clear_error();
         return apr_psprintf(p, "the extensions of template %s cannot be built", t->name);
     }
     return NULL;
-}
-
-/* Moves the certificate that belongs to the key to the front; error text, NULL on success. */
-static const char *match_key(local_t *local, const char *cert_file, const char *key_file,
-                             apr_pool_t *p)
-{
-    int i, n = sk_X509_num(local->chain);
-
-    for (i = 0; i < n; i++) {
-        X509 *cert = sk_X509_value(local->chain, i);
-
-        if (X509_check_private_key(cert, local->key)) {
-            local->cert = cert;
-            if (i > 0) {
-                (void)sk_X509_delete(local->chain, i);
-                if (!sk_X509_unshift(local->chain, cert)) {
-                    X509_free(cert);
-                    return "no memory";
-                }
-            }
-            ERR_clear_error();
-            return NULL;
-        }
-    }
-    ERR_clear_error();
-    return apr_psprintf(p, "key=%s does not belong to the certificate in %s", key_file, cert_file);
 }
 
 /* Whether the certificate may sign others now; error text, NULL if it may. */
@@ -269,60 +72,18 @@ static const char *check_ca(const local_t *local, const char *file, apr_pool_t *
     return NULL;
 }
 
-/* Whether the CA's key is one that may sign; error text, NULL if it is. */
-static const char *check_ca_key(const local_t *local, const char *file, apr_pool_t *p)
-{
-    int is_rsa = EVP_PKEY_is_a(local->key, "RSA"), is_ec = EVP_PKEY_is_a(local->key, "EC");
-    int bits = EVP_PKEY_get_bits(local->key);
-
-    if (!is_rsa && !is_ec) {
-        return apr_psprintf(p, "key=%s is %s; RSA or EC is needed", file,
-                            crypt_key_name(local->key, p));
-    }
-    if (bits < (is_rsa ? MIN_CA_RSA_BITS : MIN_CA_EC_BITS)) {
-        return apr_psprintf(p, "key=%s is too short: %s, at least %s is needed", file,
-                            crypt_key_name(local->key, p), is_rsa ? "RSA-2048" : "EC P-256");
-    }
-    return NULL;
-}
-
-/* Sets local->digest: as configured, else what fits the key; error text, NULL on success. */
-static const char *set_digest(local_t *local, const char *name, apr_pool_t *p)
-{
-    int bits = EVP_PKEY_is_a(local->key, "EC") ? EVP_PKEY_get_bits(local->key) : 256;
-
-    if (name == NULL) {
-        name = bits > 384 ? "sha512" : bits > 256 ? "sha384" : "sha256";
-    }
-    if (strcasecmp(name, "sha256") == 0) {
-        local->digest = EVP_sha256();
-    }
-    else if (strcasecmp(name, "sha384") == 0) {
-        local->digest = EVP_sha384();
-    }
-    else if (strcasecmp(name, "sha512") == 0) {
-        local->digest = EVP_sha512();
-    }
-    else {
-        return apr_psprintf(p, "digest=%.64s must be sha256, sha384 or sha512", name);
-    }
-    return NULL;
-}
-
 /* See ca_provider_t.create. */
 static const char *local_create(void **pinstance, const settings_t *settings,
                                 const ca_config_t *cfg, apr_pool_t *p)
 {
     local_t *local = apr_pcalloc(p, sizeof(*local));
     const char *cert_file = settings_get(settings, "certificate", "");
-    const char *key_file = settings_get(settings, "key", "");
     const char *err;
     int i, n = cfg->templates != NULL ? cfg->templates->nelts : 0;
 
     *pinstance = NULL;
     if ((err = crypt_load_certificates(&local->chain, cert_file, p)) != NULL ||
-        (err = crypt_load_key(&local->key, key_file, p)) != NULL ||
-        (err = match_key(local, cert_file, key_file, p)) != NULL) {
+        (err = local_key_configure(local, settings, p)) != NULL) {
         return err;
     }
     local->not_before = crypt_asn1_time(X509_get0_notBefore(local->cert));
@@ -330,8 +91,7 @@ static const char *local_create(void **pinstance, const settings_t *settings,
     local->skew = cfg->not_before_skew > 0 ? cfg->not_before_skew : 0;
     local->templates = apr_array_make(p, n + 1, sizeof(local_template_t));
     if ((err = check_ca(local, cert_file, p)) != NULL ||
-        (err = check_ca_key(local, key_file, p)) != NULL ||
-        (err = set_digest(local, settings_get(settings, "digest", NULL), p)) != NULL ||
+        (err = local_names_configure(local, cfg, p)) != NULL ||
         (err = local_crl_configure(local, settings, cfg, p)) != NULL ||
         (err = add_template(local, ca_template_default(), p)) != NULL) {
         return err;
@@ -470,7 +230,7 @@ static X509 *build(const local_t *local, const local_template_t *made, const ca_
         (made->template->subject == CA_FROM_CSR &&
          !X509_set_subject_name(cert, request->subject)) ||
         !copy_key(cert, csr) || !add_extensions(cert, made, request) ||
-        X509_sign(cert, local->key, local->digest) <= 0) {
+        !local_sign_certificate(local, cert)) {
         return NULL;
     }
     return cert;
@@ -503,6 +263,10 @@ static apr_status_t local_submit(void *instance, const ca_request_t *request, ca
         outcome_unavailable(&answer->outcome, "ca-expired", 0, p,
                             now >= local->not_after ? "the CA certificate has expired"
                             : "the certificate would be expired already");
+        return APR_SUCCESS;
+    }
+    if (local_check_names(local, request, &answer->outcome, p) != APR_SUCCESS) {
+        answer->result = CA_REJECTED;
         return APR_SUCCESS;
     }
     answer->leaf = build(local, made, request, not_after, p);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The local CA, as ca_local.c and ca_local_crl.c see it; for nobody else. */
+/* The local CA, as ca_local.c and ca_local_*.c see it; for nobody else. */
 #ifndef CA_LOCAL_H
 #define CA_LOCAL_H
 
@@ -19,8 +19,10 @@ typedef struct local_crl_t {
 typedef struct local_t {
     X509 *cert;
     EVP_PKEY *key;
-    const EVP_MD *digest;
+    const char *digest;                 /* NULL: the key has its own (Edwards curves) */
+    int pss;                            /* RSA signs with PSS instead of PKCS #1 v1.5 */
     STACK_OF(X509) *chain;
+    apr_array_header_t *constraints;    /* of NAME_CONSTRAINTS*: of the CA and of its issuers */
     apr_time_t not_before, not_after;   /* of the CA */
     apr_interval_time_t skew;
     apr_array_header_t *templates;      /* of local_template_t */
@@ -30,8 +32,31 @@ typedef struct local_t {
     local_crl_t crl;
 } local_t;
 
-/* The CA's key identifier as an extension; NULL if that fails. */
+/* The CA's key identifier as an extension: its subjectKeyIdentifier, else SHA-1 of its key (RFC
+ * 5280 section 4.2.1.1).  NULL if that fails. */
 X509_EXTENSION *local_authority_key_id(X509 *ca);
+
+/* What all certificates of a template for one kind of key have in common, owned by p; NULL if that
+ * fails. */
+STACK_OF(X509_EXTENSION) *local_extensions_make(const local_t *local, const ca_template_t *t,
+                                                unsigned key_usage, apr_pool_t *p);
+
+/* Reads key, digest and signature, and finds the certificate in chain that belongs to the key,
+ * which then is the first one; error text in p, NULL on success. */
+const char *local_key_configure(local_t *local, const settings_t *settings, apr_pool_t *p);
+
+/* Signs as configured; 0 if OpenSSL fails, whose error queue says why. */
+int local_sign_certificate(const local_t *local, X509 *cert);
+int local_sign_crl(const local_t *local, X509_CRL *crl);
+
+/* Finds the name constraints of the CA and its issuers, as far as these are known; error text in p,
+ * NULL on success. */
+const char *local_names_configure(local_t *local, const ca_config_t *cfg, apr_pool_t *p);
+
+/* Whether the CA may certify the names that the request's certificate will have: APR_SUCCESS, or
+ * APR_EACCES with a refusal in out. */
+apr_status_t local_check_names(const local_t *local, const ca_request_t *request, outcome_t *out,
+                               apr_pool_t *p);
 
 /* Reads crlLifetime and crlDistributionPoint; error text in p, NULL on success. */
 const char *local_crl_configure(local_t *local, const settings_t *settings,

@@ -186,7 +186,7 @@ static int fill(X509_CRL *crl, const local_t *local, apr_int64_t number,
         ok = !is_listed(revoked, from) || add_revoked(crl, revoked);
     }
     ok = ok && X509_CRL_sort(crl) && add_extensions(crl, local, number) &&
-         X509_CRL_sign(crl, local->key, local->digest) > 0;
+         local_sign_crl(local, crl);
     ASN1_TIME_free(end);
     ASN1_TIME_free(start);
     return ok;

@@ -8,16 +8,25 @@
 
 #include "../common/csr.h"
 #include "../common/settings.h"
+#include <apr_tables.h>
 #include <openssl/x509v3.h>
 
 /* Where subject or SAN come from. */
 typedef enum { CA_FROM_CSR, CA_FROM_NOWHERE } ca_source_e;
+
+/* One of certificatePolicies=OID[ URL],... */
+typedef struct ca_template_policy_t {
+    const char *oid;                    /* dotted numbers */
+    const char *url;                    /* of the practice statement (CPS); NULL: none */
+} ca_template_policy_t;
 
 /* Read-only after it was parsed. */
 typedef struct ca_template_t {
     const char *name;
     apr_interval_time_t validity;       /* validity=365d */
     unsigned key_usage;                 /* keyUsage=digitalSignature,keyEncipherment: KU_* bits */
+    unsigned key_usage_ec;              /* keyUsageEC=: the same for EC keys; default key_usage
+                                         * without encipherment (RFC 8813 section 3) */
     const char *key_usage_text;         /* as X509V3_EXT_conf_nid reads it, "critical," first */
     const char *extended_key_usage_text;/* extendedKeyUsage=clientAuth,1.3.6...; "" none */
     ca_source_e subject;                /* subject=csr|none */
@@ -28,6 +37,12 @@ typedef struct ca_template_t {
     const char *ec_curves;              /* ecCurves=P-256,P-384,P-521; "" no EC keys */
     const char *crl_url, *aia_url;      /* crlUrl=, caIssuersUrl=; NULL: none */
     const char *ocsp_url;               /* ocspUrl=; NULL: none */
+    const char *policies_text;          /* certificatePolicies=; NULL: none */
+    const apr_array_header_t *policies; /* of ca_template_policy_t; NULL: none */
+    const char *ms_name;                /* msTemplate=NAME: 1.3.6.1.4.1.311.20.2; NULL: none */
+    const char *ms_oid;                 /* msTemplateOid=OID[ MAJOR[.MINOR]]: 1.3.6.1.4.1.311.21.7;
+                                         * NULL: none */
+    apr_int64_t ms_major, ms_minor;     /* of ms_oid; -1: none */
     int empty_subject_allowed;          /* emptySubject=on|off: only with a SAN, which is then
                                          * critical (RFC 5280 section 4.1.2.6) */
 } ca_template_t;
@@ -44,6 +59,9 @@ const ca_template_t *ca_template_default(void);
  * success. */
 const char *ca_template_make(const ca_template_t **ptemplate, const char *name, int argc,
                              const char *const *argv, apr_pool_t *p);
+
+/* Everything that a template says, as one line in p: two are equal where this is. */
+const char *ca_template_text(const ca_template_t *t, apr_pool_t *p);
 
 /* Whether a setting's value may stand as URL in a certificate (NULL: absent); error text in p, NULL
  * if it may. */

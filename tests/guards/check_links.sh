@@ -26,7 +26,7 @@ sub has_heading {
     return $anchors{$file}{$name};
 }
 
-for my $file ("README.md", "CONTRIBUTING.md", "SECURITY.md", glob "docs/*.md") {
+for my $file ("README.md", "CONTRIBUTING.md", "SECURITY.md", glob "docs/*.md docs/backends/*.md") {
     my ($folder) = $file =~ m{^(.*/)};
     for my $target (prose($file) =~ /\]\(([^()\s]+)\)/g) {
         next if $target =~ /^[a-z]+:/;
