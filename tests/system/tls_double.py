@@ -56,6 +56,8 @@ class Server(http.server.ThreadingHTTPServer):
                     while bare.recv(4096):
                         pass
                 return
+            with self.double.lock:
+                self.double.connections += 1
             self.RequestHandlerClass(secured, client_address, self)
 
     def handle_error(self, request, client_address):
@@ -67,12 +69,12 @@ class Double:
     name: of its folder, which holds ca.pem, server.pem, server.key, client.pem and client.key (of the same
     CA), foreign.pem (of a stranger's, same key).  kind: good, or a server whose certificate is a stranger's,
     for a wrong-name, or expired.  mutual: asks for a client's certificate.  gate: not set while answers are
-    to wait.
+    to wait.  connections: how many there were.
     """
 
     def __init__(self, handler, name, kind="good", mutual=False):
         self.folder = env.folder(name)
-        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.lock, self.gate, self.connections = threading.Lock(), threading.Event(), 0
         self.gate.set()
         self._certificates(kind)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
