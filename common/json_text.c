@@ -90,3 +90,14 @@ const char *json_text_get(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
 }
+
+int json_text_is_clean(const json_t *value, apr_size_t max)
+{
+    const unsigned char *c = (const unsigned char *)json_string_value(value);
+
+    if (!c || !*c || json_string_length(value) > max)
+        return 0;
+    while (*c && *c >= 0x20 && *c != 0x7f)
+        c++;
+    return !*c;
+}

@@ -31,4 +31,7 @@ struct json_t *json_text_parse(const crypt_buf_t *text, apr_pool_t *p);
 /* The text of that name in an object; NULL: not there, not a text. */
 const char *json_text_get(const struct json_t *object, const char *name);
 
+/* Whether a value is a string of 1 to max bytes without control characters. */
+int json_text_is_clean(const struct json_t *value, apr_size_t max);
+
 #endif /* COMMON_JSON_TEXT_H */

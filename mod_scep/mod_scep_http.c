@@ -163,6 +163,14 @@ int scep_http_not_allowed(request_rec *r, int post)
     return HTTP_METHOD_NOT_ALLOWED;
 }
 
+int scep_http_take_get(request_rec *r, const char *handler)
+{
+    if (!r->handler || strcmp(r->handler, handler) != 0 || r->main) {
+        return DECLINED;
+    }
+    return r->method_number == M_GET ? ap_discard_request_body(r) : scep_http_not_allowed(r, 0);
+}
+
 int scep_http_unavailable(request_rec *r, int retry_after)
 {
     apr_table_set(r->err_headers_out, "Retry-After",

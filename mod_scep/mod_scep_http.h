@@ -26,6 +26,12 @@ int scep_http_send(request_rec *r, int status, const char *type, const void *dat
 /* HTTP 405; Allow names GET, HEAD and, with post, POST. */
 int scep_http_not_allowed(request_rec *r, int post);
 
+/*
+ * What a handler of that name does first that answers GET and HEAD only: DECLINED if the request is
+ * not its own, OK with the body discarded, else the answer's status.
+ */
+int scep_http_take_get(request_rec *r, const char *handler);
+
 /* HTTP 503 with Retry-After. */
 int scep_http_unavailable(request_rec *r, int retry_after);
 

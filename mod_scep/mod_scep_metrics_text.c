@@ -321,13 +321,7 @@ int scep_metrics_handler(request_rec *r)
     const char *text;
     int status;
 
-    if (!r->handler || strcmp(r->handler, "scep-metrics") || r->main) {
-        return DECLINED;
-    }
-    if (r->method_number != M_GET) {
-        return scep_http_not_allowed(r, 0);
-    }
-    status = ap_discard_request_body(r);
+    status = scep_http_take_get(r, "scep-metrics");
     if (status != OK) {
         return status;
     }

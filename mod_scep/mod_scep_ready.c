@@ -65,13 +65,7 @@ int scep_ready_handler(request_rec *r)
     const char *text = "";
     int i, status, ready;
 
-    if (!r->handler || strcmp(r->handler, "scep-ready") || r->main) {
-        return DECLINED;
-    }
-    if (r->method_number != M_GET) {
-        return scep_http_not_allowed(r, 0);
-    }
-    status = ap_discard_request_body(r);
+    status = scep_http_take_get(r, "scep-ready");
     if (status != OK) {
         return status;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What policy may add to a certificate, in JSON; see policy_attributes.h. */
 #include "policy_attributes.h"
+#include "../common/json_text.h"
 #include "../common/http_client.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -51,18 +52,6 @@ const char *policy_attributes_setting(unsigned *allowed, const settings_t *setti
         list = list[len] ? list + len + 1 : NULL;
     }
     return NULL;
-}
-
-/* Whether value is a string of 1 to max bytes without control characters. */
-static int is_text(const json_t *value, apr_size_t max)
-{
-    const unsigned char *c = (const unsigned char *)json_string_value(value);
-
-    if (!c || !*c || json_string_length(value) > max)
-        return 0;
-    while (*c && *c >= 0x20 && *c != 0x7f)
-        c++;
-    return !*c;
 }
 
 /* Whether text is a decimal number of 32 bits as it is written in one way only; moves behind it. */
@@ -217,7 +206,7 @@ static const char *read_template(policy_attributes_t *attributes, const json_t *
 {
     const char *c;
 
-    if (!is_text(value, TEMPLATE_MAX))
+    if (!json_text_is_clean(value, TEMPLATE_MAX))
         return "is not a string of 1 to 64 printable characters";
     for (c = json_string_value(value); *c; c++) {
         if (*c > '~' || *c < ' ')
@@ -232,7 +221,7 @@ static const char *read_subject(policy_attributes_t *attributes, const json_t *v
 {
     X509_NAME *name = NULL;
 
-    if (!is_text(value, SUBJECT_MAX))
+    if (!json_text_is_clean(value, SUBJECT_MAX))
         return "is not a string of 1 to 1024 bytes without control characters";
     if (policy_bound_name(&name, json_string_value(value), p) != NULL)
         return "is not a name as RFC 4514 writes it";
@@ -244,7 +233,7 @@ static const char *read_subject(policy_attributes_t *attributes, const json_t *v
 
 static const char *read_sid(policy_attributes_t *attributes, const json_t *value, apr_pool_t *p)
 {
-    if (!is_text(value, SID_MAX) || !is_sid(json_string_value(value)))
+    if (!json_text_is_clean(value, SID_MAX) || !is_sid(json_string_value(value)))
         return "is not S-1-5-21- and four decimal numbers of 32 bits";
     attributes->sid = apr_pstrdup(p, json_string_value(value));
     return NULL;
@@ -254,7 +243,7 @@ static const char *read_sid(policy_attributes_t *attributes, const json_t *value
 
 static const char *read_device(policy_attributes_t *attributes, const json_t *value, apr_pool_t *p)
 {
-    if (!is_text(value, STORE_TEXT_MAX))
+    if (!json_text_is_clean(value, STORE_TEXT_MAX))
         return NOT_A_TEXT;
     attributes->device = apr_pstrdup(p, json_string_value(value));
     return NULL;
@@ -262,7 +251,7 @@ static const char *read_device(policy_attributes_t *attributes, const json_t *va
 
 static const char *read_user(policy_attributes_t *attributes, const json_t *value, apr_pool_t *p)
 {
-    if (!is_text(value, STORE_TEXT_MAX))
+    if (!json_text_is_clean(value, STORE_TEXT_MAX))
         return NOT_A_TEXT;
     attributes->user = apr_pstrdup(p, json_string_value(value));
     return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a challenge is bound to, read from JSON; see policy_bound.h. */
 #include "policy_bound.h"
+#include "../common/json_text.h"
 #include "../common/settings.h"
 #include "store/store.h"
 #include <apr_strings.h>
@@ -27,18 +28,6 @@ const char *const policy_bound_usages[] = {
 typedef const char *(*read_member)(policy_bound_t *bound, const char *key, const json_t *value,
                                    apr_pool_t *p);
 
-/* Whether value is a string of 1 to max bytes without control characters. */
-static int is_text(const json_t *value, apr_size_t max)
-{
-    const unsigned char *c = (const unsigned char *)json_string_value(value);
-
-    if (!c || !*c || json_string_length(value) > max)
-        return 0;
-    while (*c && *c >= 0x20 && *c != 0x7f)
-        c++;
-    return !*c;
-}
-
 /* The strings of a string or of an array of different strings; NULL: it is neither, or empty. */
 static apr_array_header_t *read_list(const json_t *value, apr_pool_t *p)
 {
@@ -49,7 +38,7 @@ static apr_array_header_t *read_list(const json_t *value, apr_pool_t *p)
 
     for (i = 0; i < n && n <= VALUES_MAX; i++) {
         item = json_is_array(value) ? json_array_get(value, i) : value;
-        if (!is_text(item, VALUE_MAX))
+        if (!json_text_is_clean(item, VALUE_MAX))
             return NULL;
         for (j = 0; j < list->nelts; j++) {
             if (strcmp(APR_ARRAY_IDX(list, j, const char *), json_string_value(item)) == 0)
@@ -111,7 +100,7 @@ static const char *read_subject(policy_bound_t *bound, const char *key, const js
     (void)key;
     if (json_is_object(value))
         return read_subject_types(bound, value, p);
-    if (!is_text(value, VALUE_MAX))
+    if (!json_text_is_clean(value, VALUE_MAX))
         return apr_psprintf(p, "needs a name of at most %d bytes, or an object of types",
                             VALUE_MAX);
     return policy_bound_name(&bound->subject, json_string_value(value), p);
@@ -307,7 +296,7 @@ static const char *read_name(policy_bound_t *bound, const char *key, const json_
                                       : &bound->user;
     apr_size_t max = *key == 't' ? TEMPLATE_MAX : STORE_TEXT_MAX;
 
-    if (!is_text(value, max))
+    if (!json_text_is_clean(value, max))
         return apr_psprintf(p, "needs a text of 1 to %d bytes without control characters",
                             (int)max);
     *slot = apr_pstrdup(p, json_string_value(value));
@@ -318,7 +307,7 @@ static const char *read_lifetime(policy_bound_t *bound, const char *key, const j
                                  apr_pool_t *p)
 {
     (void)key;
-    if (!is_text(value, 32) || settings_duration(json_string_value(value), &bound->lifetime, p) ||
+    if (!json_text_is_clean(value, 32) || settings_duration(json_string_value(value), &bound->lifetime, p) ||
         bound->lifetime < apr_time_from_sec(1) || bound->lifetime > LIFETIME_MAX)
         return "needs a time from 1s to 3660d as text, such as \"30min\" or \"2h\"";
     return NULL;
