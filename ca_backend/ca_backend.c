@@ -21,6 +21,7 @@
 const ca_provider_t *const ca_builtin[] = {
     &ca_local_provider,
     &ca_none_provider,
+    &ca_exec_provider,
     NULL
 };
 

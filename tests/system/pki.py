@@ -94,6 +94,15 @@ def certificate(subject, subject_key, issuer=None, issuer_key=None, ca=False, us
     return builder.sign(issuer_key, digest or hashes.SHA256())
 
 
+def csr_of(subject, subject_key, usage=()):
+    """A PEM CSR.  usage: names of key usage bits."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    if usage:
+        builder = builder.add_extension(x509.KeyUsage(**{u: u in usage for u in _USAGES}), True)
+    return builder.sign(subject_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 class Pki:
     """A CA and its RA in a folder: ca.pem, ca.key, ra-sign.pem, ra-sign.key, ra-enc.pem, ra-enc.key,
     chain.pem (issuing CA first, root last)."""
