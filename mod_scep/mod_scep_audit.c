@@ -103,18 +103,35 @@ static void add_certificate(audit_t *a, const crypt_buf_t *der)
     add_time(a, "notAfter", cert ? crypt_asn1_time(cert->info->validity->notAfter) : 0, 0);
 }
 
+/* A member of an object that is a text, in p; "" if it is none. */
+static const char *member(const json_t *object, const char *name, apr_pool_t *p)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+
+    return text ? apr_pstrdup(p, text) : "";
+}
+
+void scep_audit_owner(const scep_trace_t *trace, const char **device, const char **user,
+                    apr_pool_t *p)
+{
+    const policy_attributes_t *said = trace->attributes;
+    json_t *bound = *trace->bound ? json_loads(trace->bound, 0, NULL) : NULL;
+
+    *device = said && said->device ? said->device : member(bound, "device", p);
+    *user = said && said->user ? said->user : member(bound, "user", p);
+    json_decref(bound);
+}
+
 /* Adds whose it is: policy says so, else the challenge where it was made for somebody. */
 static void add_owner(audit_t *a, const scep_trace_t *t)
 {
     static const policy_attributes_t none;
     const policy_attributes_t *added = t->attributes ? t->attributes : &none;
-    json_t *bound = *t->bound ? json_loads(t->bound, 0, NULL) : NULL;
+    const char *device, *user;
 
-    add(a, "device", added->device ? added->device
-                                   : json_string_value(json_object_get(bound, "device")));
-    add(a, "user",
-        added->user ? added->user : json_string_value(json_object_get(bound, "user")));
-    json_decref(bound);
+    scep_audit_owner(t, &device, &user, a->p);
+    add(a, "device", device);
+    add(a, "user", user);
     add(a, "grantedTemplate", added->template_name);
     add(a, "grantedSubject", added->subject_text);
     add(a, "sid", added->sid);
@@ -161,6 +178,7 @@ static void add_request(audit_t *a, request_rec *r, const scep_service_conf_t *s
                         const scep_trace_t *t)
 {
     const char *agent = apr_table_get(r->headers_in, "User-Agent");
+    const char *device_agent = t->front ? t->device_agent : agent;
 
     add_time(a, "time", apr_time_now(), 1);
     add(a, "host", scep_log_file_host(service->audit_log));
@@ -171,8 +189,11 @@ static void add_request(audit_t *a, request_rec *r, const scep_service_conf_t *s
         json_object_set_new(a->line, "transactionID", text_of(a, t->transaction_id, ID_MAX));
     }
     add(a, "client", r->useragent_ip);
-    add(a, "clientOS", scep_client_os_name(scep_client_os(agent)));
+    add(a, "clientOS", scep_client_os_name(scep_client_os(device_agent)));
     add(a, "userAgent", agent);
+    add(a, "front", t->front);
+    add(a, "deviceAddress", t->device_address);
+    add(a, "deviceUserAgent", t->device_agent);
 }
 
 /* The line, its texts cut to limit. */

@@ -17,4 +17,8 @@ void scep_audit_write(request_rec *r, const scep_service_conf_t *service,
 void scep_audit_early(request_rec *r, const scep_service_conf_t *service, int http_status,
                       const char *reason);
 
+/* Whose a transaction is, for logs: as policy says, else as its challenge is bound; "" unknown. */
+void scep_audit_owner(const scep_trace_t *trace, const char **device, const char **user,
+                      apr_pool_t *p);
+
 #endif /* MOD_SCEP_AUDIT_H */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ScepPolicyLog: an enrollment as NDES' policy module tells of it (see mod_scep_cmtrace.h). */
 #include "mod_scep_cmtrace.h"
+#include "mod_scep_audit.h"
 #include "mod_scep_log_file.h"
 #include <apr_strings.h>
-#include <jansson.h>
 
 #define PLUGIN "NDESPlugin"
 #define POINT "CertificateRegistrationPoint"
@@ -99,18 +99,15 @@ static unsigned hresult_of(const outcome_t *o)
                                                    : OUTCOME_HR_SERVER_UNAVAILABLE);
 }
 
-/* " for device D and user U", as far as the challenge says. */
+/* " for device D and user U", as far as they are known. */
 static const char *whom(const cmtrace_t *c)
 {
-    json_t *object = *c->trace->bound ? json_loads(c->trace->bound, 0, NULL) : NULL;
-    const char *device = json_string_value(json_object_get(object, "device"));
-    const char *user = json_string_value(json_object_get(object, "user"));
+    const char *device, *user;
     apr_pool_t *p = c->r->pool;
-    const char *text = apr_pstrcat(p, " for device ", inert(device, TEXT_MAX / 4, p), " and user ",
-                                   inert(user, TEXT_MAX / 4, p), ".", NULL);
 
-    json_decref(object);
-    return text;
+    scep_audit_owner(c->trace, &device, &user, p);
+    return apr_pstrcat(p, " for device ", inert(device, TEXT_MAX / 4, p), " and user ",
+                       inert(user, TEXT_MAX / 4, p), ".", NULL);
 }
 
 /* How a phase ends, in the words and the spelling of CRP.log. */

@@ -200,7 +200,7 @@ static int serve(request_rec *r, const scep_service_conf_t *service, int notify,
         return status;
     }
     memset(&attributes, 0, sizeof(attributes));
-    scep_point_trace(trace, notify, message, r->pool);
+    scep_point_trace(trace, notify, message, front, r->pool);
     if (notify) {
         scep_point_notify(trace, r, service, message, front);
     }

@@ -10,9 +10,10 @@
 #include "../policy/policy_attributes.h"
 #include "../policy/policy_point.h"
 
-/* Begins the trace of a call: what its message says. */
+/* Begins the trace of a call: what its message says, and who the front is (its issuer, a line end,
+ * its subject). */
 void scep_point_trace(scep_trace_t *trace, int notify, const policy_point_message_t *message,
-                      apr_pool_t *p);
+                      const char *front, apr_pool_t *p);
 
 /*
  * Makes the call for a front and sets trace; trace->outcome is SUCCESS, REFUSED, LIMITED,

@@ -31,7 +31,7 @@ const char *scep_point_text(const char *text, apr_pool_t *p)
 }
 
 void scep_point_trace(scep_trace_t *trace, int notify, const policy_point_message_t *message,
-                      apr_pool_t *p)
+                      const char *front, apr_pool_t *p)
 {
     int i;
 
@@ -42,6 +42,9 @@ void scep_point_trace(scep_trace_t *trace, int notify, const policy_point_messag
     trace->subject = trace->challenge_id = trace->challenge_caller = trace->algorithms = "";
     trace->serial = trace->renews = trace->bound = "";
     trace->template_name = message->template_name ? message->template_name : "";
+    trace->front = strchr(front, '\n') + 1;
+    trace->device_address = message->client_address;
+    trace->device_agent = message->user_agent;
     if (message->signer) {
         trace->renews = crypt_serial_text(X509_get0_serialNumber(message->signer), p);
     }
@@ -132,6 +135,7 @@ void scep_point_notify(scep_trace_t *trace, request_rec *r, const scep_service_c
                        const policy_point_message_t *message, const char *front)
 {
     policy_request_t request;
+    policy_tx_t *tx;
 
     if (message->certificate) {
         trace->serial =
@@ -145,7 +149,8 @@ void scep_point_notify(scep_trace_t *trace, request_rec *r, const scep_service_c
         }
         return;
     }
-    policy_point_notify(service->core.policy, &request, message, &trace->outcome,
+    policy_point_notify(&tx, service->core.policy, &request, message, &trace->outcome,
                         scep_log_request(r), r->pool);
+    trace->attributes = &tx->attributes;
     trace->notified = trace->outcome.result == OUTCOME_SUCCESS ? 1 : -1;
 }

@@ -15,7 +15,7 @@
 
 const policy_provider_t *const policy_builtin[] = {
     &policy_challenge, &policy_sealed, &policy_static, &policy_webhook, &policy_registration_point,
-    &policy_intune, &policy_none, NULL};
+    &policy_intune, &policy_known, &policy_none, NULL};
 
 const policy_link_t *policy_link_at(const policy_t *policy, int n)
 {
@@ -42,6 +42,11 @@ const char *policy_add(policy_t *policy, const policy_provider_t *provider, int 
 
     if (!provider->reserve && !provider->verify)
         return apr_psprintf(p, "policy '%s' decides nothing (it has neither reserve nor verify)",
+                            provider->name);
+    if (provider->follows && policy->links->nelts == 0)
+        return apr_psprintf(p,
+                            "policy '%s' goes by what other policies say of a request: it has to "
+                            "stand behind them",
                             provider->name);
     for (i = 0; i < policy->links->nelts; i++) {
         if (policy_link_at(policy, i)->provider == provider && !provider->repeatable)
@@ -292,11 +297,14 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
     int i;
 
     memset(&gathered, 0, sizeof(gathered));
+    tx->gathered = &gathered;
     for (i = 0; rv == APR_SUCCESS && (link = policy_link_at(tx->policy, i)) != NULL; i++) {
         if (!link->provider->verify)
             continue;
         memset(&one, 0, sizeof(one));
         rv = link->provider->verify(link->instance, tx, &one, out, log, p);
+        if (rv == APR_SUCCESS && !policy_owner_agrees(tx, &one, out, p))
+            rv = APR_EACCES;
         if (rv == APR_SUCCESS && !merge(&gathered, &one))
             rv = contradiction(tx, "policy-conflict",
                                apr_psprintf(p, "policy '%s' adds something that contradicts "
@@ -305,12 +313,15 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
                                out, log, p);
     }
     if (rv == APR_SUCCESS && is_approved(tx) && !policy_attributes_same(&tx->attributes, &gathered))
-        return contradiction(tx, "policy-changed",
-                             apr_psprintf(p, "policy adds something else than %s has approved",
-                                          tx->store_tx.decided_by),
-                             out, log, p);
+        rv = contradiction(tx, "policy-changed",
+                           apr_psprintf(p, "policy adds something else than %s has approved",
+                                        tx->store_tx.decided_by),
+                           out, log, p);
     if (rv == APR_SUCCESS)
         tx->attributes = gathered;
+    if (rv == APR_SUCCESS || rv == APR_EACCES)
+        policy_owner_keep(tx);
+    tx->gathered = NULL;
     return rv;
 }
 

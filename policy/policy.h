@@ -87,6 +87,9 @@ typedef struct policy_request_t {
     /* Who goes on with it elsewhere (a registration point's front): the same holder is given the
      * transaction again while it holds it.  NULL: nobody, each call is one of its own. */
     const char *holder;
+    /* Whose it is, as who goes on with it elsewhere says; NULL: nobody says so.  What a policy
+     * knows has to agree. */
+    const char *device, *user;
     apr_time_t deadline;
 } policy_request_t;
 
@@ -131,6 +134,7 @@ typedef struct policy_tx_t {
     crypt_buf_t csr_der;   /* the waiting request; len 0: none was kept */
     const char *ca_cookie; /* CLAIMED: ask the CA by it; NULL: nothing was submitted yet */
     policy_attributes_t attributes; /* what verify added; of a waiting request: what it had added */
+    const policy_attributes_t *gathered; /* during verify: what the providers before have added */
     /* what a provider that asks a registration point leaves: the last call of verify, of notify;
      * NULL: nobody wants to know */
     policy_call_t *asked, *told;
@@ -202,6 +206,7 @@ struct policy_provider_t {
     int needs_secret;    /* of the challenge secret's file; hosts that share a store share it */
     int needs_challenge; /* an initial request without one is refused before any slot is called */
     int repeatable;      /* may be configured more than once in a service */
+    int follows;         /* decides by what others say: cannot be the first of a service */
     const char *warning; /* logged at start for each service that uses it; NULL: none */
 
     /* No I/O.  Error text in p, NULL on success. */

@@ -40,6 +40,9 @@ const char *policy_attributes_setting_sid(int *adds_sid, const settings_t *setti
 void policy_attributes_sid(policy_attributes_t *attributes, const policy_bound_t *bound,
                            const X509 *signer, apr_pool_t *p);
 
+/* Whose the challenge is, as it is bound; what that does not say stays. */
+void policy_attributes_owner(policy_attributes_t *attributes, const policy_bound_t *bound);
+
 /*
  * Reads a JSON object with any of the strings
  *

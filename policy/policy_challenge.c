@@ -284,6 +284,7 @@ static apr_status_t check_bound(const challenge_policy_t *self, const policy_tx_
         return APR_EGENERAL;
     }
     rv = policy_bound_check(bound, tx->request->csr, tx->request->template_name, out, p);
+    policy_attributes_owner(attributes, bound);
     if (rv == APR_SUCCESS && self->adds_sid)
         policy_attributes_sid(attributes, bound, tx->request->signer, p);
     return rv;

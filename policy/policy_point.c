@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A registration point's two calls on the chain of providers; see policy_point.h. */
 #include "policy_point.h"
-#include "policy_bound.h"
+#include "policy_attributes.h"
 #include "policy_provider.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -43,22 +43,10 @@ apr_status_t policy_point_request(policy_request_t *request, const policy_point_
     request->transaction_id = message->transaction_id;
     request->client_address = message->client_address ? message->client_address : "";
     request->user_agent = message->user_agent ? message->user_agent : "";
+    request->device = message->device;
+    request->user = message->user;
     request->holder = holder;
     return key->data ? APR_SUCCESS : APR_EGENERAL;
-}
-
-/* Adds device and user of what the challenge was made for, unless a provider said them. */
-static void add_bound(policy_attributes_t *attributes, const policy_tx_t *tx, apr_pool_t *p)
-{
-    const char *json = tx->store_tx.challenge.bound;
-    policy_bound_t *bound;
-
-    if (!*json || policy_bound_parse(&bound, json, strlen(json), p))
-        return;
-    if (!attributes->device && *bound->device)
-        attributes->device = bound->device;
-    if (!attributes->user && *bound->user)
-        attributes->user = bound->user;
 }
 
 /* Whether the request's front is the one that took the transaction last. */
@@ -138,7 +126,6 @@ apr_status_t policy_point_verify(policy_tx_t **ptx, policy_attributes_t *attribu
         return rv;
     }
     *attributes = tx->attributes;
-    add_bound(attributes, tx, p);
     outcome_success(out);
     return APR_SUCCESS;
 }
@@ -237,7 +224,20 @@ static apr_status_t check_kept(policy_tx_t *tx, const policy_point_message_t *me
     return not_held(out, "another certificate was told of for this transaction", p);
 }
 
-apr_status_t policy_point_notify(policy_t *policy, const policy_request_t *request,
+/* Whose the certificate is: as the challenge is bound, else as the front says; for the record. */
+static void set_owner(policy_tx_t *tx, apr_pool_t *p)
+{
+    const char *json = tx->store_tx.challenge.bound;
+    policy_bound_t *bound;
+
+    tx->attributes.device = tx->request->device;
+    tx->attributes.user = tx->request->user;
+    if (*json && !policy_bound_parse(&bound, json, strlen(json), p))
+        policy_attributes_owner(&tx->attributes, bound);
+}
+
+apr_status_t policy_point_notify(policy_tx_t **ptx, policy_t *policy,
+                                 const policy_request_t *request,
                                  const policy_point_message_t *message, outcome_t *out,
                                  const log_sink_t *log, apr_pool_t *p)
 {
@@ -247,6 +247,7 @@ apr_status_t policy_point_notify(policy_t *policy, const policy_request_t *reque
     apr_status_t rv;
 
     outcome_init(out);
+    *ptx = tx;
     tx->policy = policy;
     tx->request = request;
     tx->tx_key = policy_tx_key(request, p);
@@ -258,6 +259,8 @@ apr_status_t policy_point_notify(policy_t *policy, const policy_request_t *reque
     if (message->certificate && !is_for(message, request->csr, out, p))
         return APR_EACCES;
     rv = find(tx, message, out, log, p);
+    if (tx->store_tx.challenge.bound)
+        set_owner(tx, p);
     if (rv == APR_EEXIST)
         outcome_success(out);
     if (rv != APR_SUCCESS)

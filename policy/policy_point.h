@@ -26,6 +26,7 @@ typedef struct policy_point_message_t {
     const char *template_name;
     X509 *signer; /* a renewal's certificate in use */
     const char *client_address, *user_agent;
+    const char *device, *user; /* whose it is, as the front says */
     policy_event_e event; /* Notify: ISSUED, PENDING, REFUSED or TRANSIENT */
     X509 *certificate;    /* Notify: with ISSUED */
     crypt_buf_t certificate_der;
@@ -50,8 +51,8 @@ apr_status_t policy_point_request(policy_request_t *request, const policy_point_
 
 /*
  * VerifyRequest.  APR_SUCCESS: allowed and held; *attributes is what policy adds, with device and
- * user of the challenge.  Otherwise out says why not: REFUSED, LIMITED or UNAVAILABLE (also: held
- * by another front).  *ptx: the transaction, NULL where there is none, for logs.
+ * user where they are known.  Otherwise out says why not: REFUSED, LIMITED or UNAVAILABLE (also:
+ * held by another front).  *ptx: the transaction, NULL where there is none, for logs.
  */
 apr_status_t policy_point_verify(policy_tx_t **ptx, policy_attributes_t *attributes,
                                  policy_t *policy, const policy_request_t *request, outcome_t *out,
@@ -61,9 +62,11 @@ apr_status_t policy_point_verify(policy_tx_t **ptx, policy_attributes_t *attribu
  * Notify.  APR_SUCCESS: recorded, now or by the same message before.  APR_EACCES: out is a refusal,
  * and a certificate must not be delivered: the transaction is unknown, ended otherwise, held by
  * another front ("not-held"), the certificate is not for the CSR's key ("certificate-key"), or a
- * provider forbids it.  Other: out is UNAVAILABLE.
+ * provider forbids it.  Other: out is UNAVAILABLE.  *ptx: the transaction, with device and user
+ * where they are known; never NULL.
  */
-apr_status_t policy_point_notify(policy_t *policy, const policy_request_t *request,
+apr_status_t policy_point_notify(policy_tx_t **ptx, policy_t *policy,
+                                 const policy_request_t *request,
                                  const policy_point_message_t *message, outcome_t *out,
                                  const log_sink_t *log, apr_pool_t *p);
 

@@ -19,6 +19,7 @@
 typedef struct members_t {
     int version;
     const char *transaction_id, *request, *template_name, *signer, *address, *agent;
+    const char *device, *user;
     const char *disposition, *certificate, *error;
     json_t *hresult;
 } members_t;
@@ -96,6 +97,11 @@ static const char *read_common(policy_point_message_t *m, const members_t *in, a
         return "certificateRequest: base64 of at most 131072 bytes is needed";
     if (in->signer && !(m->signer = decode_certificate(&der, in->signer, p)))
         return "signingCertificate: base64 of one certificate is needed";
+    if ((in->device && !is_text(in->device, STORE_TEXT_MAX, 1)) ||
+        (in->user && !is_text(in->user, STORE_TEXT_MAX, 1)))
+        return "device, user: 1 to 255 bytes without control characters are needed";
+    m->device = in->device ? apr_pstrdup(p, in->device) : NULL;
+    m->user = in->user ? apr_pstrdup(p, in->user) : NULL;
     return NULL;
 }
 
@@ -153,17 +159,20 @@ static const char *unpack(members_t *in, int notify, json_t *object)
     memset(in, 0, sizeof(*in));
     if (notify)
         rc = json_unpack_ex(object, &error, JSON_STRICT,
-                            "{s:i, s:s, s:s, s:s, s?s, s?s, s?o, s?s}", "version", &in->version,
+                            "{s:i, s:s, s:s, s:s, s?s, s?s, s?o, s?s, s?s, s?s}", "version",
+                            &in->version,
                             "transactionId", &in->transaction_id, "certificateRequest",
                             &in->request, "disposition", &in->disposition, "signingCertificate",
                             &in->signer, "certificate", &in->certificate, "hresult", &in->hresult,
-                            "errorDescription", &in->error);
+                            "errorDescription", &in->error, "device", &in->device, "user",
+                            &in->user);
     else
-        rc = json_unpack_ex(object, &error, JSON_STRICT, "{s:i, s:s, s:s, s:s, s?s, s?s, s?s}",
-                            "version", &in->version, "transactionId", &in->transaction_id,
+        rc = json_unpack_ex(object, &error, JSON_STRICT,
+                            "{s:i, s:s, s:s, s:s, s?s, s?s, s?s, s?s, s?s}", "version",
+                            &in->version, "transactionId", &in->transaction_id,
                             "certificateRequest", &in->request, "clientAddress", &in->address,
                             "template", &in->template_name, "signingCertificate", &in->signer,
-                            "userAgent", &in->agent);
+                            "userAgent", &in->agent, "device", &in->device, "user", &in->user);
     return rc == 0 ? NULL : "a member is missing, unknown or of another type";
 }
 

@@ -6,7 +6,7 @@
 #include "policy.h"
 #include "policy_secret.h"
 
-extern const policy_provider_t policy_challenge, policy_intune, policy_none,
+extern const policy_provider_t policy_challenge, policy_intune, policy_known, policy_none,
     policy_registration_point, policy_sealed, policy_static, policy_webhook;
 
 #define POLICY_TEXT_UNAVAILABLE "The service is not available at the moment."
@@ -68,6 +68,27 @@ const char *policy_secret_check(const policy_config_t *cfg, apr_pool_t *p);
 /* Makes the file where that is allowed, and reads it.  Error text in p, NULL on success. */
 const char *policy_secret_load(secret_t *secret, const policy_config_t *cfg, uid_t uid,
                                gid_t gid, apr_pool_t *p);
+
+/*
+ * Whose a request is, during verify: as the providers before say, else as the request's sender
+ * does; NULL: nobody says so.
+ */
+const char *policy_device_of(const policy_tx_t *tx);
+const char *policy_user_of(const policy_tx_t *tx);
+
+/* Refuses a request for whose device or user it is, in a registration point's phase 2; APR_EACCES.
+ * reason: a string literal. */
+apr_status_t policy_refuse_owner(outcome_t *out, const char *reason, apr_pool_t *p,
+                                 const char *detail);
+
+/* Whether the sender's word for whose it is agrees with what a provider added; otherwise out is
+ * refused.  The case of ASCII letters does not count: these are GUIDs, host names, UPNs. */
+int policy_owner_agrees(const policy_tx_t *tx, const policy_attributes_t *added, outcome_t *out,
+                        apr_pool_t *p);
+
+/* Keeps whose it is, as verify found out, for logs and records; also of a request that is
+ * refused. */
+void policy_owner_keep(policy_tx_t *tx);
 
 /* Refuses a transaction that was denied or failed before: with the same reason and text. */
 void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p);

@@ -160,7 +160,7 @@ static apr_status_t registration_verify(void *instance, const policy_tx_t *tx,
                                         const log_sink_t *log, apr_pool_t *p)
 {
     const registration_policy_t *self = instance;
-    const char *body = registration_question(tx->request, p), *error = NULL;
+    const char *body = registration_question(tx, p), *error = NULL;
     policy_call_t unused, *call = tx->asked ? tx->asked : &unused;
     http_answer_t answer;
     apr_status_t rv;
@@ -277,7 +277,7 @@ static apr_status_t registration_notify(void *instance, const policy_tx_t *tx,
     if (event->event == POLICY_EVENT_UNKNOWN || (!issued && !may_hold(tx)) ||
         (event->event == POLICY_EVENT_PENDING && tx->csr_der.len > 0)) /* told when it began */
         return APR_SUCCESS;
-    body = tx->request ? registration_news(tx->request, event, p) : NULL;
+    body = tx->request ? registration_news(tx, event, p) : NULL;
     if (!body) {
         outcome_unavailable(out, "registration-point", 0, p, "Notify cannot be written");
         out->text = POLICY_TEXT_UNAVAILABLE;

@@ -15,14 +15,13 @@
  * The body of VerifyRequest, JSON in p that is wiped with it: it holds the CSR, and so the
  * challenge.  NULL: no memory.
  */
-const char *registration_question(const policy_request_t *request, apr_pool_t *p);
+const char *registration_question(const policy_tx_t *tx, apr_pool_t *p);
 
 /*
  * The body of Notify, likewise; NULL: nobody is told of such an event, the certificate in use
  * cannot be encoded, or no memory.
  */
-const char *registration_news(const policy_request_t *request, const policy_event_t *event,
-                              apr_pool_t *p);
+const char *registration_news(const policy_tx_t *tx, const policy_event_t *event, apr_pool_t *p);
 
 /* Makes out the refusal that the answer "false" is, by its headers where they are well-formed. */
 void registration_refuse(outcome_t *out, const http_answer_t *answer, apr_pool_t *p);

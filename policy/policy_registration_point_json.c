@@ -18,8 +18,10 @@
 #define HRESULT_UNSPECIFIED 0x80004005u /* E_FAIL */
 #define TEXT_REFUSED "The request was refused."
 
-/* What question and news have in common; NULL: the certificate in use cannot be encoded. */
-static json_t *make_head(const policy_request_t *request, apr_pool_t *p)
+/* What question and news have in common; device and user NULL: unknown.  NULL: the certificate in
+ * use cannot be encoded. */
+static json_t *make_head(const policy_request_t *request, const char *device, const char *user,
+                         apr_pool_t *p)
 {
     json_t *object = json_object();
     unsigned char *der = NULL;
@@ -30,6 +32,10 @@ static json_t *make_head(const policy_request_t *request, apr_pool_t *p)
     json_object_set_new(object, "transactionId",
                         json_text_string(request->transaction_id, p));
     json_object_set_new(object, "certificateRequest", json_text_base64(&request->csr->der, p));
+    if (device)
+        json_object_set_new(object, "device", json_text_string(device, p));
+    if (user)
+        json_object_set_new(object, "user", json_text_string(user, p));
     if (!request->signer)
         return object;
     len = i2d_X509(request->signer, &der);
@@ -44,9 +50,10 @@ static json_t *make_head(const policy_request_t *request, apr_pool_t *p)
     return object;
 }
 
-const char *registration_question(const policy_request_t *request, apr_pool_t *p)
+const char *registration_question(const policy_tx_t *tx, apr_pool_t *p)
 {
-    json_t *object = make_head(request, p);
+    const policy_request_t *request = tx->request;
+    json_t *object = make_head(request, policy_device_of(tx), policy_user_of(tx), p);
 
     if (!object)
         return NULL;
@@ -78,8 +85,7 @@ static void add_failure(json_t *object, const policy_event_t *event, apr_pool_t 
                         json_text_string(http_printable(text, DESCRIPTION_MAX, p), p));
 }
 
-const char *registration_news(const policy_request_t *request, const policy_event_t *event,
-                              apr_pool_t *p)
+const char *registration_news(const policy_tx_t *tx, const policy_event_t *event, apr_pool_t *p)
 {
     const char *disposition = NULL;
     json_t *object;
@@ -91,7 +97,7 @@ const char *registration_news(const policy_request_t *request, const policy_even
     case POLICY_EVENT_TRANSIENT: disposition = "failure"; break;
     case POLICY_EVENT_UNKNOWN: return NULL; /* nobody knows: the point's lease ends */
     }
-    object = make_head(request, p);
+    object = make_head(tx->request, tx->attributes.device, tx->attributes.user, p);
     if (!object)
         return NULL;
     json_object_set_new(object, "disposition", json_string(disposition));

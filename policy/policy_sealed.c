@@ -7,6 +7,7 @@
  * The phases are those of a certificate registration point.  1: who signed it, what is in it, is it
  * still good.  2: which template it is for.  3: the CSR against it.
  */
+#include "policy_attributes.h"
 #include "policy_bound.h"
 #include "policy_provider.h"
 #include "policy_sealed.h"
@@ -370,7 +371,7 @@ static apr_status_t sealed_reserve(void *instance, const policy_request_t *reque
 
 /* Phases 2 and 3. */
 static apr_status_t check_request(const content_t *content, const policy_request_t *request,
-                                  outcome_t *out, apr_pool_t *p)
+                                  policy_attributes_t *attributes, outcome_t *out, apr_pool_t *p)
 {
     policy_bound_t *bound;
     const char *error;
@@ -390,6 +391,7 @@ static apr_status_t check_request(const content_t *content, const policy_request
                             "what the challenge is bound to cannot be read: %s", error);
         return APR_EGENERAL;
     }
+    policy_attributes_owner(attributes, bound);
     return policy_bound_check(bound, request->csr, request->template_name, out, p);
 }
 
@@ -420,7 +422,7 @@ static apr_status_t sealed_verify(void *instance, const policy_tx_t *tx,
                                 "the transaction holds another challenge");
         return APR_EACCES;
     }
-    return check_request(&content, request, out, p);
+    return check_request(&content, request, attributes, out, p);
 }
 
 const policy_provider_t policy_sealed = {.name = "sealed",

@@ -235,6 +235,7 @@ static apr_status_t webhook_verify(void *instance, const policy_tx_t *tx,
     outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_ACCESS_DENIED, "webhook-refused",
                    *verdict.text ? verdict.text : TEXT_REFUSED, p, "the webhook says: %s",
                    *verdict.reason ? verdict.reason : "no");
+    out->phase = OUTCOME_PHASE_PERMISSION;
     return APR_EACCES;
 }
 

@@ -37,8 +37,9 @@ static json_t *make_sans(const csr_t *csr, apr_pool_t *p)
     return list;
 }
 
-/* What question and news have in common. */
-static json_t *make_head(const policy_tx_t *tx, const char *operation, apr_pool_t *p)
+/* What question and news have in common; device and user NULL: unknown. */
+static json_t *make_head(const policy_tx_t *tx, const char *operation, const char *device,
+                         const char *user, apr_pool_t *p)
 {
     const policy_request_t *request = tx->request;
     json_t *object = json_object();
@@ -50,6 +51,10 @@ static json_t *make_head(const policy_tx_t *tx, const char *operation, apr_pool_
     json_object_set_new(object, "subject", json_text_string(request->csr->subject_text, p));
     json_object_set_new(object, "renewal", json_boolean(request->signer != NULL));
     json_object_set_new(object, "client", json_text_string(request->client_address, p));
+    if (device)
+        json_object_set_new(object, "device", json_text_string(device, p));
+    if (user)
+        json_object_set_new(object, "user", json_text_string(user, p));
     return object;
 }
 
@@ -67,7 +72,7 @@ const char *webhook_question(const policy_tx_t *tx, int with_challenge, outcome_
                        "the CSR's subjectAltName is malformed");
         return NULL;
     }
-    object = make_head(tx, "verify", p);
+    object = make_head(tx, "verify", policy_device_of(tx), policy_user_of(tx), p);
     if (with_challenge || !csr->challenge)
         json_object_set_new(object, "csr", json_text_base64(&csr->der, p));
     json_object_set_new(object, "publicKey", json_text_base64(&csr->spki_der, p));
@@ -99,7 +104,7 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, con
         name = "pending";
     if (!name || !tx->request)
         return NULL;
-    object = make_head(tx, "notify", p);
+    object = make_head(tx, "notify", tx->attributes.device, tx->attributes.user, p);
     subject = http_printable(tx->request->csr->subject_text, SUBJECT_MAX, p);
     json_object_set_new(object, "subject", json_text_string(subject, p));
     json_object_set_new(object, "id", json_text_string(id, p));

@@ -133,6 +133,9 @@ typedef struct scep_trace_t {
     scep_verdict_e verdict;
     policy_call_t asked, told;      /* a registration point, by verify and by notify */
     int notified;                   /* policy was told how it ended: 1; -1: it failed; 0: no */
+    /* of a registration point's call: subject of the front's certificate, and what the front says
+     * of its device; NULL: not told */
+    const char *front, *device_address, *device_agent;
     const char *tx_key;             /* the store's name of the transaction */
     const char *record;             /* of a certificate that was issued now: the store's, JSON */
     int news;                       /* of it, that are still to be delivered */

@@ -214,7 +214,9 @@ typedef struct store_tx_t {
     apr_time_t created, updated;
     const char *record;            /* of trail; "" none */
     const char *record_state;      /* "", "processing", "succeed", "failed" */
-    store_challenge_t challenge; /* claim with CLAIMED: caller, template, bound, issued, expires */
+    /* claim and poll with CLAIMED, find: caller, template, bound, issued, expires; of find without
+     * a promise that the challenge is still known */
+    store_challenge_t challenge;
 } store_tx_t;
 
 /* Who is to blame for a failed transaction. */

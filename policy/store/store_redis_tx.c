@@ -201,9 +201,17 @@ static apr_status_t get_tx(redis_store_t *self, const char *service, const char 
 apr_status_t redis_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
+    redis_store_t *self = (redis_store_t *)store;
+    const char *argv[2] = {"HGETALL", NULL};
     redisReply *reply;
-    apr_status_t rv = get_tx((redis_store_t *)store, service, tx_key, tx, &reply, p);
+    apr_status_t rv = get_tx(self, service, tx_key, tx, &reply, p);
 
+    if (rv == APR_SUCCESS && *tx->challenge_id) {
+        argv[1] = redis_key(service, apr_pstrcat(p, "ch:", tx->challenge_id, NULL), p);
+        rv = redis_command(self, &reply, 2, argv, NULL, p);
+        if (rv == APR_SUCCESS && !reply_challenge(reply, tx->challenge_id, &tx->challenge, p))
+            rv = redis_bad_reply(self, p);
+    }
     if (rv == APR_SUCCESS)
         *result = *tx->state ? STORE_OK : STORE_NOTFOUND;
     return rv;

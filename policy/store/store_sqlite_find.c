@@ -6,6 +6,7 @@
 apr_status_t sqlite_find(store_t *store, const char *service, const char *tx_key,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
+    sqlite_challenge_row_t held;
     sqlite_tx_row_t row;
     sqlite_call_t c;
     apr_status_t rv = sqlite_call_begin(&c, store, service, 0, p);
@@ -14,6 +15,8 @@ apr_status_t sqlite_find(store_t *store, const char *service, const char *tx_key
         return rv;
     if (sqlite_get_tx(&c, tx_key, &row)) {
         *tx = row.tx;
+        if (*tx->challenge_id && sqlite_get_challenge(&c, tx->challenge_id, &held))
+            tx->challenge = held.challenge;
         if (strcmp(tx->state, "pending") == 0)
             tx->wait = sqlite_from_ms(sqlite_later(0, row.next - c.now));
         *result = STORE_OK;

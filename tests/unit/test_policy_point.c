@@ -83,7 +83,7 @@ static apr_status_t notify(const char *front, policy_event_e event, X509 *cert)
     message.certificate = cert;
     if (cert)
         message.certificate_der = der_of(cert);
-    return policy_point_notify(f->policy, &request, &message, &f->out, f->sink, f->p);
+    return policy_point_notify(&tx, f->policy, &request, &message, &f->out, f->sink, f->p);
 }
 
 /* Whether the last call was refused for that reason. */
@@ -113,6 +113,57 @@ START_TEST(yes_and_its_end)
     ask_for(challenge);
     ck_assert_int_eq(verify("front 1"), APR_EACCES);
     refused("challenge-used");
+}
+END_TEST
+
+/* The store's record of the certificate that front 1 tells of. */
+static const char *record_of(void)
+{
+    store_result_e result;
+    store_tx_t kept;
+
+    ck_assert_int_eq(notify("front 1", POLICY_EVENT_ISSUED, issued), APR_SUCCESS);
+    ck_assert_int_eq(store_find(f->cfg.store, "corp", tx->tx_key, &result, &kept, f->p),
+                     APR_SUCCESS);
+    return kept.record;
+}
+
+/* The challenge says whose it is; the front's word has to agree, and counts where it is silent. */
+START_TEST(owner)
+{
+    const char *record;
+
+    ask_for(mint("{\"device\":\"d1\",\"user\":\"anna\"}"));
+    request.device = "D1";
+    request.user = "Anna";
+    ck_assert_int_eq(verify("front 1"), APR_SUCCESS);
+    ck_assert_str_eq(attributes.device, "d1");
+    record = record_of();
+    ck_assert_ptr_nonnull(strstr(record, "\"device\":\"d1\",\"user\":\"anna\""));
+    ck_assert_str_eq(tx->attributes.user, "anna");
+    ask_for(mint("{\"device\":\"d1\"}"));
+    request.user = "bob";
+    ck_assert_int_eq(verify("front 1"), APR_SUCCESS);
+    ck_assert_str_eq(attributes.user, "bob");
+    record = record_of();
+    ck_assert_ptr_nonnull(strstr(record, "\"device\":\"d1\",\"user\":\"bob\""));
+}
+END_TEST
+
+START_TEST(somebody_elses)
+{
+    const char *challenge = mint("{\"device\":\"d1\",\"user\":\"anna\"}");
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        ask_for(challenge);
+        request.device = i == 0 ? "d2" : "d1";
+        request.user = "bob";
+        ck_assert_int_eq(verify("front 1"), APR_EACCES);
+        refused(i == 0 ? "device-mismatch" : "user-mismatch");
+        ck_assert_int_eq(f->out.phase, OUTCOME_PHASE_PERMISSION);
+        ck_assert_int_eq(notify("front 1", POLICY_EVENT_ISSUED, issued), APR_EACCES);
+    }
 }
 END_TEST
 
@@ -385,7 +436,14 @@ static const struct {
     {1, "{" QUESTION "\"disposition\":\"failure\",\"hresult\":1.5}", 0},
     {1, "{" QUESTION "\"disposition\":\"failure\",\"errorDescription\":\"!!!\"}", 0},
     {1, "{" QUESTION "\"disposition\":\"failure\"," ADDRESS "}", 0},
-    {1, "{" QUESTION ADDRESS "}", 0}};
+    {1, "{" QUESTION ADDRESS "}", 0},
+    {0, "{" QUESTION ADDRESS ",\"device\":\"d1\",\"user\":\"a-b\"}", 1},
+    {1, "{" QUESTION "\"disposition\":\"pending\",\"device\":\"d1\",\"user\":\"a\"}", 1},
+    {0, "{" QUESTION ADDRESS ",\"device\":\"\"}", 0},
+    {0, "{" QUESTION ADDRESS ",\"device\":7}", 0},
+    {0, "{" QUESTION ADDRESS ",\"device\":\"a\",\"device\":\"a\"}", 0},
+    {0, "{" QUESTION ADDRESS ",\"user\":\"a\\nb\"}", 0},
+    {1, "{" QUESTION "\"disposition\":\"pending\",\"user\":\"!!!\"}", 0}};
 
 START_TEST(messages_are_read)
 {
@@ -449,6 +507,8 @@ Suite *test_policy_point_suite(void)
     tcase_add_checked_fixture(tc, setup, fixture_teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, yes_and_its_end);
+    tcase_add_test(tc, owner);
+    tcase_add_test(tc, somebody_elses);
     tcase_add_test(tc, asked_again);
     tcase_add_test(tc, two_fronts);
     tcase_add_test(tc, taken_over);

@@ -67,6 +67,20 @@ static void add_none(const char *path)
     add("none", NULL);
 }
 
+/* It goes by names, which the request brings here. */
+static void add_known(const char *path)
+{
+    const char *file = fixture_file(f->p, fixture_directory(f->p), "k", "d1\n", 0600);
+    const char *words[] = {apr_pstrcat(f->p, "devices=", file, NULL), NULL};
+
+    (void)path;
+    f->request.device = "d1";
+    if (policy_fixture_add("known", words)) { /* it cannot stand alone */
+        add("none", NULL);
+        add("known", words);
+    }
+}
+
 static void add_static(const char *path)
 {
     const char *file = fixture_file(f->p, fixture_directory(f->p), "s", STATIC_SECRET "\n", 0600);
@@ -134,7 +148,7 @@ static void add_sealed(const char *path)
     add("sealed", words);
 }
 
-#define LOCAL 4 /* those that ask no peer come first */
+#define LOCAL 5 /* those that ask no peer come first */
 
 static const adapter_t adapters[] = {
     {"challenge", 1, 1, 0, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_challenge,
@@ -143,6 +157,7 @@ static const adapter_t adapters[] = {
     {"static", 1, 0, 0, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_static,
      STATIC_SECRET},
     {"none", 0, 0, 1, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_none, NULL},
+    {"known", 0, 0, 1, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}, add_known, NULL},
     {"webhook", 0, 0, 0, {"200 OK", "{\"allow\":true}"}, {"200 OK", "{\"allow\":false}"},
      {"200 OK", "{}"}, add_webhook, NULL},
     {"registration-point", 0, 0, 0, {"201 Created", "true"}, {"201 Created", "false"},
