@@ -13,6 +13,7 @@
 typedef struct ledger_t {
     const scep_service_conf_t *service;
     const char *name; /* of the CA, as a service of the store; NULL: not known */
+    const char *issuer; /* the CA in the inventory */
 } ledger_t;
 
 /* The status of a call for a CA whose name is not known. */
@@ -35,22 +36,22 @@ static apr_status_t ledger_known(void *baton, const char *serial, apr_time_t *no
 {
     const ledger_t *ledger = baton;
     const scep_service_conf_t *service = ledger->service;
-    store_result_e result;
-    store_tx_t tx;
-    apr_status_t rv = store_find_certificate(service->store, service->name, serial, &result, &tx,
-                                             p);
-    X509 *cert;
+    store_search_t search = {NULL, NULL, NULL, NULL, 0, 0};
+    apr_array_header_t *entries;
+    const char *next;
+    apr_status_t rv;
 
-    rv = found(rv, result);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (!ledger->issuer) {
+        return nameless(p);
     }
-    cert = cms_decode(ASN1_ITEM_rptr(X509), tx.certificate.data, tx.certificate.len, p);
-    if (!cert) {
-        return store_set_error(p, APR_EGENERAL, "the certificate that is kept cannot be read");
+    search.issuer = ledger->issuer;
+    search.serial = serial;
+    rv = store_inventory(service->store, service->name, &search, &entries, &next, p);
+    rv = found(rv, entries->nelts ? STORE_OK : STORE_NOTFOUND);
+    if (rv == APR_SUCCESS) {
+        *not_after = APR_ARRAY_IDX(entries, 0, store_entry_t).not_after;
     }
-    *not_after = crypt_asn1_time(X509_get0_notAfter(cert));
-    return APR_SUCCESS;
+    return rv;
 }
 
 static apr_status_t ledger_revoke(void *baton, const ca_revoked_t *what, apr_pool_t *p)
@@ -185,5 +186,6 @@ int scep_ledger_name(ca_ledger_t *made, apr_pool_t *p)
         return 0;
     }
     ledger->name = apr_pstrcat(p, "ca-", crypt_hex(digest, 24, 0, p), NULL);
-    return 1;
+    ledger->issuer = store_issuer(&part[0], p);
+    return ledger->issuer != NULL;
 }

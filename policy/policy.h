@@ -158,6 +158,7 @@ typedef enum {
 typedef struct policy_event_t {
     policy_event_e event;
     crypt_buf_t certificate; /* DER leaf */
+    crypt_buf_t issuer, subject; /* its names in DER; issuer len 0: it is not inventoried */
     const char *serial;      /* its number, lower-case hex; NULL: unknown */
     apr_time_t not_after;    /* its end; 0: unknown */
     const char *cookie;      /* PENDING: the CA's; NULL: a person has to approve first */

@@ -91,6 +91,24 @@ static apr_status_t fenced(const policy_tx_t *tx, outcome_t *out, const log_sink
     return APR_EAGAIN;
 }
 
+/*
+ * Sets out for a certificate whose serial number another one has: the CA is broken, and what is
+ * known of the other one must not change.  Nothing is revoked, since that goes by the number; the
+ * transaction stays held until its lease ends, as for any answer of the CA that cannot be used.
+ */
+static apr_status_t repeated(const policy_tx_t *tx, const policy_event_t *event, outcome_t *out,
+                             const log_sink_t *log, apr_pool_t *p)
+{
+    log_to(log, LOG_SINK_ERR, SCEPTAG(0208),
+           "service '%s': the CA gave the serial number %s to another certificate before; this one "
+           "is not delivered",
+           tx->policy->cfg->service, event->serial);
+    outcome_unavailable(out, "serial-repeated", POLICY_STORE_RETRY, p,
+                        "the CA gave the serial number %s twice", event->serial);
+    out->text = POLICY_TEXT_UNAVAILABLE;
+    return APR_EGENERAL;
+}
+
 /* Commits an issued certificate, twice if the first answer is lost. */
 static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event,
                               policy_trail_t *trail, outcome_t *out, const log_sink_t *log,
@@ -102,12 +120,18 @@ static apr_status_t commit_tx(policy_tx_t *tx, const policy_event_t *event,
     int i;
 
     policy_trail_record(trail, tx, event, p);
+    if (!policy_trail_entry(trail, tx, event, p)) {
+        outcome_unavailable(out, "digest", 0, p, "no SHA-256");
+        return APR_EGENERAL;
+    }
     for (i = 0; i == 0 || (i == 1 && rv != APR_SUCCESS); i++)
         rv = store_commit(cfg->store, cfg->service, tx->tx_key, tx->store_tx.fence,
                           &event->certificate, event->serial ? event->serial : "", cfg->retention,
                           policy_trail_get(trail), &result, p);
     if (rv != APR_SUCCESS)
         return policy_store_failed(tx->policy, "commit", rv, out, log, p);
+    if (result == STORE_CONFLICT)
+        return repeated(tx, event, out, log, p);
     if (result != STORE_OK)
         return fenced(tx, out, log, p);
     tx->record = trail->trail.record;

@@ -11,6 +11,8 @@
 #define SEAL_OVERHEAD 64 /* more than policy_seal() adds */
 #define SUBJECT_MAX 1024 /* bytes of a record's texts: all of them fit, escaped, into the store's */
 #define FIELD_MAX 255
+/* a certificate that has ended stays in the inventory for so long */
+#define KEEP_AFTER_END apr_time_from_sec(7 * 86400)
 
 const char *policy_event_name(policy_event_e event)
 {
@@ -105,7 +107,7 @@ apr_status_t policy_trail_add(policy_trail_t *trail, const policy_tx_t *tx, int 
 
 const store_trail_t *policy_trail_get(const policy_trail_t *trail)
 {
-    return trail->trail.nnews || *trail->trail.record ? &trail->trail : NULL;
+    return trail->trail.nnews || *trail->trail.record || trail->trail.entry ? &trail->trail : NULL;
 }
 
 const char *policy_thumbprint(const crypt_buf_t *der, apr_pool_t *p)
@@ -193,4 +195,32 @@ void policy_trail_record(policy_trail_t *trail, const policy_tx_t *tx, const pol
     trail->trail.record = text && strlen(text) <= STORE_LONG_TEXT_MAX ? apr_pstrdup(p, text) : "";
     free(text);
     json_decref(record);
+}
+
+int policy_trail_entry(policy_trail_t *trail, const policy_tx_t *tx, const policy_event_t *event,
+                       apr_pool_t *p)
+{
+    const char *template_name = tx->attributes.template_name;
+    const apr_time_t later = apr_time_now() + tx->policy->cfg->retention;
+    store_entry_t *entry = &trail->entry;
+    unsigned char digest[STORE_ID_LEN / 2];
+
+    if (event->issuer.len == 0 || !event->serial || !*event->serial || event->not_after <= 0)
+        return 1;
+    entry->issuer = store_issuer(&event->issuer, p);
+    if (!entry->issuer || crypt_sha256_parts(digest, &event->certificate, 1) != APR_SUCCESS)
+        return 0;
+    entry->serial = event->serial;
+    entry->digest = crypt_hex(digest, sizeof(digest), 0, p);
+    if (event->subject.len <= STORE_LONG_TEXT_MAX)
+        entry->subject = event->subject;
+    entry->template_name = template_name   ? template_name
+                           : tx->request   ? tx->request->template_name
+                                           : tx->store_tx.template_name;
+    entry->not_after = event->not_after;
+    entry->until = event->not_after + KEEP_AFTER_END;
+    if (entry->until < later)
+        entry->until = later;
+    trail->trail.entry = entry;
+    return 1;
 }

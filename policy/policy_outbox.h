@@ -12,6 +12,7 @@
 typedef struct policy_trail_t {
     store_trail_t trail;
     store_news_t news[STORE_NEWS_PER_TX];
+    store_entry_t entry;
 } policy_trail_t;
 
 /* An empty trail that stays with *trail. */
@@ -27,6 +28,11 @@ apr_status_t policy_trail_add(policy_trail_t *trail, const policy_tx_t *tx, int 
 /* Makes the record of the certificate that event is about; "" when there is no memory. */
 void policy_trail_record(policy_trail_t *trail, const policy_tx_t *tx, const policy_event_t *event,
                          apr_pool_t *p);
+
+/* Makes the inventory's entry of that certificate, where the event names its issuer.  0: no
+ * SHA-256. */
+int policy_trail_entry(policy_trail_t *trail, const policy_tx_t *tx, const policy_event_t *event,
+                       apr_pool_t *p);
 
 /* For the store; NULL: there is nothing to keep. */
 const store_trail_t *policy_trail_get(const policy_trail_t *trail);

@@ -157,11 +157,15 @@ static void ask_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx
         return;
     event->not_after = crypt_asn1_time(X509_get0_notAfter(answer.leaf));
     event->certificate = cms_encode(ASN1_ITEM_rptr(X509), answer.leaf, ctx->pool);
+    event->issuer = cms_encode(ASN1_ITEM_rptr(X509_NAME), X509_get_issuer_name(answer.leaf),
+                               ctx->pool);
+    event->subject = cms_encode(ASN1_ITEM_rptr(X509_NAME), X509_get_subject_name(answer.leaf),
+                                ctx->pool);
     serial = apr_pstrdup(ctx->pool, crypt_serial_text(X509_get0_serialNumber(answer.leaf),
                                                       ctx->pool));
     for (event->serial = serial; *serial; serial++)
         *serial = (char)apr_tolower(*serial);
-    if (!event->certificate.data) {
+    if (!event->certificate.data || !event->issuer.data || !event->subject.data) {
         event->event = POLICY_EVENT_UNKNOWN;
         outcome_unavailable(&trace->outcome, "ca-answer", 0, ctx->pool,
                             "the certificate cannot be encoded");

@@ -208,6 +208,15 @@ static int is_challenge(const store_challenge_t *c)
            is_text(c->bound, STORE_LONG_TEXT_MAX);
 }
 
+/* Whether an entry of the inventory can be kept. */
+static int is_entry(const store_entry_t *entry)
+{
+    return is_hex(entry->issuer, STORE_ISSUER_LEN) && is_serial(entry->serial) && *entry->serial &&
+           is_hex(entry->digest, STORE_ID_LEN) && entry->subject.len <= STORE_LONG_TEXT_MAX &&
+           is_text(entry->template_name, STORE_TEXT_MAX) && entry->not_after > 0 &&
+           entry->until > 0;
+}
+
 /* Whether everything of a trail can be kept; none is fine. */
 static int is_trail(const store_trail_t *trail)
 {
@@ -217,7 +226,8 @@ static int is_trail(const store_trail_t *trail)
     if (!trail)
         return 1;
     if (!is_text(trail->record, STORE_LONG_TEXT_MAX) || trail->nnews < 0 ||
-        trail->nnews > STORE_NEWS_PER_TX || (trail->nnews && trail->news_lifetime <= 0))
+        trail->nnews > STORE_NEWS_PER_TX || (trail->nnews && trail->news_lifetime <= 0) ||
+        (trail->entry && !is_entry(trail->entry)))
         return 0;
     for (i = 0; i < trail->nnews; i++) {
         news = &trail->news[i];
@@ -318,7 +328,8 @@ apr_status_t store_commit(store_t *store, const char *service, const char *tx_ke
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || fence < 1 || retention <= 0 ||
         !certificate || !certificate->data || certificate->len == 0 ||
-        certificate->len > STORE_CERTIFICATE_MAX || !is_serial(serial) || !is_trail(trail))
+        certificate->len > STORE_CERTIFICATE_MAX || !is_serial(serial) || !is_trail(trail) ||
+        (trail && trail->entry && strcmp(trail->entry->serial, serial) != 0))
         return invalid(p, "commit");
     return answer(store->provider->commit(store, service, tx_key, fence, certificate, serial,
                                           retention, trail, result, p),
@@ -398,6 +409,49 @@ apr_status_t store_find_certificate(store_t *store, const char *service, const c
         return invalid(p, "find_certificate");
     return answer(store->provider->find_certificate(store, service, serial, result, tx, p), result,
                   STORE_NOTFOUND);
+}
+
+/* Whether text is a place: created, issuer and serial number of an entry. */
+static int is_place(const char *text)
+{
+    const apr_size_t digits = 15, issuer = digits + 1 + STORE_ISSUER_LEN;
+
+    return is_text(text, STORE_PLACE_MAX) && strspn(text, "0123456789") == digits &&
+           text[digits] == ':' && strspn(text + digits + 1, "0123456789abcdef") ==
+           STORE_ISSUER_LEN && text[issuer] == ':' && text[issuer + 1] &&
+           is_serial(text + issuer + 1);
+}
+
+/* Whether a search is for one thing. */
+static int is_search(const store_search_t *search)
+{
+    if (search->serial)
+        return is_hex(search->issuer, STORE_ISSUER_LEN) && is_serial(search->serial) &&
+               *search->serial;
+    if (search->transaction_id)
+        return is_text(search->transaction_id, STORE_TEXT_MAX);
+    return search->place && (!*search->place || is_place(search->place)) && search->max >= 1 &&
+           search->max <= STORE_PAGE_MAX;
+}
+
+apr_status_t store_inventory(store_t *store, const char *service, const store_search_t *search,
+                             apr_array_header_t **pentries, const char **next, apr_pool_t *p)
+{
+    *pentries = apr_array_make(p, 0, sizeof(store_entry_t));
+    *next = "";
+    if (!store->provider->inventory)
+        return APR_ENOTIMPL;
+    if (!is_service(service) || !is_search(search))
+        return invalid(p, "inventory");
+    return store->provider->inventory(store, service, search, pentries, next, p);
+}
+
+const char *store_issuer(const crypt_buf_t *name, apr_pool_t *p)
+{
+    unsigned char digest[STORE_ID_LEN / 2];
+
+    return crypt_sha256_parts(digest, name, 1) == APR_SUCCESS
+               ? crypt_hex(digest, STORE_ISSUER_LEN / 2, 0, p) : NULL;
 }
 
 apr_status_t store_decide(store_t *store, const char *service, const char *tx_key,

@@ -46,6 +46,9 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_NEWS_MAX 131072           /* bytes of one piece of news */
 #define STORE_NEWS_PER_TX 4             /* pieces that one change of a transaction leaves */
 #define STORE_CRL_MAX 983040            /* bytes of a certificate revocation list */
+#define STORE_ISSUER_LEN 16  /* hex digits that stand for the name of a CA */
+#define STORE_PLACE_MAX 97   /* bytes of a place in the inventory */
+#define STORE_PAGE_MAX 500   /* entries of the inventory in one answer */
 
 typedef enum {
     STORE_OK,      /* issue, commit, fail, pend, decide, revoke: done (now, or by the same call
@@ -70,7 +73,8 @@ typedef enum {
     STORE_HELD,        /* claim: the challenge's last use is held by a waiting transaction */
     STORE_LIMITED,     /* claim: too many failed challenges; a counter ends in wait */
     STORE_CONFLICT,    /* decide: the transaction does not wait, or not with this cookie, or was
-                          decided otherwise.  put_crl: the list is another one */
+                          decided otherwise.  put_crl: the list is another one.  commit: another
+                          certificate has the serial number; nothing was changed */
     STORE_CALLERFULL,  /* issue: the caller's own cap is reached; wait as for FULL */
     STORE_OWNERFULL    /* pend: as FULL, by the cap of the transaction's owner */
 } store_result_e;
@@ -152,6 +156,33 @@ typedef struct store_news_t {
 } store_news_t;
 
 /*
+ * One issued certificate in the inventory, where it stays until its own end, however long its
+ * transaction is kept.  A CA never gives a serial number twice (RFC 5280 section 4.1.2.2).
+ */
+typedef struct store_entry_t {
+    const char *issuer;        /* STORE_ISSUER_LEN hex, of store_issuer() */
+    const char *serial;        /* as for commit, not "" */
+    const char *digest;        /* STORE_ID_LEN hex: SHA-256 of the certificate */
+    crypt_buf_t subject;       /* the name in DER, at most STORE_LONG_TEXT_MAX; len 0: not kept */
+    const char *template_name;
+    apr_time_t not_after;
+    apr_time_t until;          /* in: how long it is kept at least */
+    const char *tx_key, *transaction_id; /* out: of the transaction that was committed last */
+    apr_time_t created;                  /* out */
+    const char *place;                   /* out: in the order of creation, for store_search_t */
+} store_entry_t;
+
+/* What to look for in the inventory: a serial number of an issuer, else a transactionID (the newest
+ * of its certificates), else a page of all. */
+typedef struct store_search_t {
+    const char *issuer, *serial;   /* NULL: any */
+    const char *transaction_id;    /* NULL: any */
+    const char *place;             /* the page begins behind it; "": at the end or the beginning */
+    int newest_first;
+    int max;                       /* at most STORE_PAGE_MAX */
+} store_search_t;
+
+/*
  * What a change of a transaction leaves behind, atomically with it; nothing where the call only
  * repeats one that was done.  A record replaces an earlier one of the transaction.  Its state is
  * "processing" while news of the transaction are on their way, else "failed" if one was given up
@@ -163,6 +194,8 @@ typedef struct store_trail_t {
     const store_news_t *news; /* id, recipient, payload */
     int nnews;                /* at most STORE_NEWS_PER_TX */
     apr_interval_time_t news_lifetime; /* how long delivery is tried; > 0 with news */
+    const store_entry_t *entry;        /* commit: for the inventory, with commit's serial number;
+                                          NULL: none */
 } store_trail_t;
 
 /* How the delivery of one piece of news went. */
@@ -308,7 +341,8 @@ struct store_provider_t {
     /*
      * The certificate is made: consumes the challenge's use.  serial: the certificate's serial
      * number for find_certificate, lower-case hex, at most STORE_CERTIFICATE_SERIAL_MAX digits, ""
-     * none.  The request that pend kept stays.  OK or FENCED.
+     * none.  The request that pend kept stays.  OK, FENCED or CONFLICT (the inventory has another
+     * transaction's certificate with the same issuer and serial number and another digest).
      */
     apr_status_t (*commit)(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
@@ -350,6 +384,13 @@ struct store_provider_t {
      */
     apr_status_t (*find_certificate)(store_t *store, const char *service, const char *serial,
                                      store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+
+    /*
+     * The inventory: an array of store_entry_t.  *next: where the next page begins, "" if there is
+     * none; a page may be short all the same, or empty.
+     */
+    apr_status_t (*inventory)(store_t *store, const char *service, const store_search_t *search,
+                              apr_array_header_t **pentries, const char **next, apr_pool_t *p);
 
     /*
      * Decides about a waiting transaction.  Approved: it goes on waiting, its wait is over, so that
@@ -488,6 +529,8 @@ apr_status_t store_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t store_find_certificate(store_t *store, const char *service, const char *serial,
                                     store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t store_inventory(store_t *store, const char *service, const store_search_t *search,
+                             apr_array_header_t **pentries, const char **next, apr_pool_t *p);
 apr_status_t store_decide(store_t *store, const char *service, const char *tx_key,
                           const store_decision_t *decision, apr_interval_time_t retention,
                           store_result_e *result, apr_pool_t *p);
@@ -531,6 +574,9 @@ const char *store_error(apr_pool_t *p);
 /* For stores: records that text (printf) and returns status, so that a slot can end with it. */
 apr_status_t store_set_error(apr_pool_t *p, apr_status_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What stands for an issuer, whose name is given in DER; NULL: no SHA-256. */
+const char *store_issuer(const crypt_buf_t *name, apr_pool_t *p);
 
 /* For stores: sets every string of tx to "" and everything else to nothing. */
 void store_clear_tx(store_tx_t *tx);

@@ -32,6 +32,7 @@ typedef enum {
     REDIS_SCRIPT_LIST_REVOKED,
     REDIS_SCRIPT_GET_CRL,
     REDIS_SCRIPT_PUT_CRL,
+    REDIS_SCRIPT_INVENTORY,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 
@@ -85,6 +86,9 @@ const char *redis_digest_scripts(redis_store_t *self, apr_pool_t *p);
 /* Appends what a change of a transaction leaves behind; NULL: nothing. */
 void redis_add_trail(redis_args_t *args, const store_trail_t *trail, apr_pool_t *p);
 
+/* Appends an entry of the inventory; NULL: none. */
+void redis_add_entry(redis_args_t *args, const store_entry_t *entry, apr_pool_t *p);
+
 /* Fills txs up to max by a script that gives pages of an index (list, records); state: of
  * records, NULL with list. */
 apr_status_t redis_read_pages(redis_store_t *self, redis_script_e script, const char *service,
@@ -112,6 +116,8 @@ apr_status_t redis_find(store_t *store, const char *service, const char *tx_key,
                         store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t redis_find_certificate(store_t *store, const char *service, const char *serial,
                                     store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t redis_inventory(store_t *store, const char *service, const store_search_t *search,
+                             apr_array_header_t **pentries, const char **next, apr_pool_t *p);
 apr_status_t redis_decide(store_t *store, const char *service, const char *tx_key,
                           const store_decision_t *decision, apr_interval_time_t retention,
                           store_result_e *result, apr_pool_t *p);

@@ -12,7 +12,7 @@ static const char *const scripts[REDIS_SCRIPT_COUNT] = {
     redis_script_announce, redis_script_decide, redis_script_list,   redis_script_records,
     redis_script_take,     redis_script_settle, redis_script_outbox, redis_script_lease,
     redis_script_count,    redis_script_revoke_certificate, redis_script_list_revoked,
-    redis_script_get_crl,  redis_script_put_crl};
+    redis_script_get_crl,  redis_script_put_crl, redis_script_inventory};
 
 /* Appends bytes. */
 void redis_add_bytes(redis_args_t *args, const void *data, size_t len)

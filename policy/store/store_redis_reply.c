@@ -208,6 +208,30 @@ int reply_challenge(const redisReply *hash, const char *id, store_challenge_t *c
     return ok;
 }
 
+int reply_entry(const redisReply *place, const redisReply *hash, store_entry_t *entry,
+                apr_pool_t *p)
+{
+    const apr_size_t issuer = 16, serial = issuer + STORE_ISSUER_LEN + 1;
+    const char *text = reply_text(place);
+    int ok = text != NULL && strlen(text) > serial && strlen(text) <= STORE_PLACE_MAX &&
+             hash->type == REDIS_REPLY_ARRAY;
+
+    memset(entry, 0, sizeof(*entry));
+    if (!ok)
+        return 0;
+    entry->place = apr_pstrdup(p, text);
+    entry->issuer = apr_pstrmemdup(p, text + issuer, STORE_ISSUER_LEN);
+    entry->serial = apr_pstrdup(p, text + serial);
+    entry->digest = get_text(hash, "digest", &ok, p);
+    entry->subject = get_bytes(hash, "subject", p);
+    entry->template_name = get_text(hash, "template", &ok, p);
+    entry->tx_key = get_text(hash, "tx", &ok, p);
+    entry->transaction_id = get_text(hash, "transaction_id", &ok, p);
+    entry->not_after = reply_get_time(hash, "not_after", &ok);
+    entry->created = reply_get_time(hash, "created", &ok);
+    return ok && strlen(entry->digest) == STORE_ID_LEN;
+}
+
 /* Reads "seen:secret:ca:templates"; NULL: it is not that. */
 store_host_t *reply_host(const redisReply *name, const redisReply *value, apr_pool_t *p)
 {

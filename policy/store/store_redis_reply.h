@@ -30,6 +30,10 @@ int reply_field_is(const redisReply *hash, const char *name, const char *text);
 int reply_tx(const redisReply *hash, const char *tx_key, store_tx_t *tx, apr_pool_t *p);
 int reply_challenge(const redisReply *hash, const char *id, store_challenge_t *ch, apr_pool_t *p);
 
+/* An entry of the inventory: its place and its hash. */
+int reply_entry(const redisReply *place, const redisReply *hash, store_entry_t *entry,
+                apr_pool_t *p);
+
 /* A host of announce, "seen:secret:ca:templates"; NULL: it is not that. */
 store_host_t *reply_host(const redisReply *name, const redisReply *value, apr_pool_t *p);
 

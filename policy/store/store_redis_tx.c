@@ -106,9 +106,10 @@ apr_status_t redis_commit(store_t *store, const char *service, const char *tx_ke
     redis_add_bytes(&args, certificate->data, certificate->len);
     redis_add_span(&args, retention, 1, p);
     redis_add_text(&args, serial);
+    redis_add_entry(&args, trail ? trail->entry : NULL, p);
     redis_add_trail(&args, trail, p);
-    return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_COMMIT, service, &args, ENDED,
-                          result, p);
+    return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_COMMIT, service, &args,
+                          ENDED | 1u << STORE_CONFLICT, result, p);
 }
 
 apr_status_t redis_fail(store_t *store, const char *service, const char *tx_key, apr_int64_t fence,

@@ -60,6 +60,11 @@ void sqlite_insert_challenge(sqlite_call_t *c, const char *id, store_challenge_t
 /* Writes what a change of a transaction leaves behind; trail may be NULL. */
 void sqlite_leave_trail(sqlite_call_t *c, const char *tx_key, const store_trail_t *trail);
 
+/* Enters the certificate of a transaction into the inventory; NULL: none.  0 with *result: another
+ * one has the serial number. */
+int sqlite_enter(sqlite_call_t *c, const store_tx_t *tx, const store_entry_t *entry,
+                 store_result_e *result);
+
 /* Removes news and leases that nobody works on any more, of all services. */
 void sqlite_remove_leftovers(sqlite_call_t *c, apr_int64_t max);
 
@@ -88,6 +93,8 @@ apr_status_t sqlite_find(store_t *store, const char *service, const char *tx_key
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p);
 apr_status_t sqlite_find_certificate(store_t *store, const char *service, const char *serial,
                                      store_result_e *result, store_tx_t *tx, apr_pool_t *p);
+apr_status_t sqlite_inventory(store_t *store, const char *service, const store_search_t *search,
+                              apr_array_header_t **pentries, const char **next, apr_pool_t *p);
 apr_status_t sqlite_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                          apr_pool_t *p);
 apr_status_t sqlite_decide(store_t *store, const char *service, const char *tx_key,

@@ -134,10 +134,11 @@ void sqlite_insert_challenge(sqlite_call_t *c, const char *id, store_challenge_t
 /* Removes up to max expired rows of each table; how many. */
 int sqlite_remove_expired(sqlite_call_t *c, apr_int64_t max)
 {
-    static const sql_e sweeps[] = {SQL_CHALLENGE_SWEEP, SQL_TX_SWEEP, SQL_COUNTER_SWEEP};
+    static const sql_e sweeps[] = {SQL_CHALLENGE_SWEEP, SQL_TX_SWEEP, SQL_COUNTER_SWEEP,
+                                   SQL_ENTRY_SWEEP};
     int removed = 0, i;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         if (db_query(c->db, sweeps[i], "tii", c->service, c->now, max - removed) == 0)
             removed += db_changes(c->db);
     }

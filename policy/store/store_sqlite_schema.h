@@ -92,7 +92,17 @@ static const char *const schema_steps[] = {
     "CREATE INDEX revoked_keep ON revoked(service, keep);"
     "CREATE TABLE crl(service TEXT PRIMARY KEY, changes INTEGER NOT NULL, number INTEGER NOT NULL,"
     " made_of INTEGER NOT NULL, der BLOB) WITHOUT ROWID;"
-    "PRAGMA user_version=6;"};
+    "PRAGMA user_version=6;",
+    /* 7: the inventory of certificates */
+    "CREATE TABLE inventory(service TEXT NOT NULL, issuer TEXT NOT NULL, serial TEXT NOT NULL,"
+    " tx_key TEXT NOT NULL, digest TEXT NOT NULL, subject BLOB, template TEXT NOT NULL,"
+    " transaction_id TEXT NOT NULL, not_after INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " keep INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX inventory_serial ON inventory(service, issuer, serial);"
+    "CREATE INDEX inventory_place ON inventory(service, created, issuer, serial);"
+    "CREATE INDEX inventory_tid ON inventory(service, transaction_id, created);"
+    "CREATE INDEX inventory_keep ON inventory(service, keep);"
+    "PRAGMA user_version=7;"};
 
 #define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 

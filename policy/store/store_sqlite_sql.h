@@ -174,3 +174,25 @@ SQL(CRL_GET, "SELECT changes, number, made_of, CASE WHEN number=?2 THEN NULL ELS
              " WHERE service=?1")
 SQL(CRL_MAKE, "INSERT OR IGNORE INTO crl VALUES(?1, 0, 0, 0, NULL)")
 SQL(CRL_PUT, "UPDATE crl SET number=?3, made_of=?4, der=?5 WHERE service=?1 AND number=?2")
+
+/* The inventory. */
+#define ENTRY_SELECT                                                                               \
+    "SELECT issuer, serial, digest, subject, template, tx_key, transaction_id, not_after, created" \
+    " FROM inventory INDEXED BY "
+SQL(ENTRY_GET, "SELECT tx_key, digest, created FROM inventory INDEXED BY inventory_serial"
+               " WHERE service=?1 AND issuer=?2 AND serial=?3 AND keep>?4")
+SQL(ENTRY_PUT, "INSERT OR REPLACE INTO inventory VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+               " ?11)")
+SQL(ENTRY_SERIAL, ENTRY_SELECT "inventory_serial WHERE service=?1 AND keep>?2 AND issuer=?3"
+                               " AND serial=?4")
+SQL(ENTRY_TID, ENTRY_SELECT "inventory_tid WHERE service=?1 AND keep>?2 AND transaction_id=?3"
+                            " ORDER BY created DESC, rowid DESC LIMIT 1")
+SQL(ENTRY_OLDEST, ENTRY_SELECT
+    "inventory_place WHERE service=?1 AND keep>?2 AND (created, issuer, serial)>(?3, ?4, ?5)"
+    " ORDER BY created, issuer, serial LIMIT ?6")
+SQL(ENTRY_NEWEST, ENTRY_SELECT
+    "inventory_place WHERE service=?1 AND keep>?2 AND (created, issuer, serial)<(?3, ?4, ?5)"
+    " ORDER BY created DESC, issuer DESC, serial DESC LIMIT ?6")
+SQL(ENTRY_SWEEP,
+    "DELETE FROM inventory WHERE rowid IN"
+    " (SELECT rowid FROM inventory WHERE service=?1 AND keep<=?2 ORDER BY keep LIMIT ?3)")

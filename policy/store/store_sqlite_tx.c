@@ -283,7 +283,8 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
     if (rv != APR_SUCCESS)
         return rv;
     keep = c.now + sqlite_to_ms(retention);
-    if (may_end(&c, tx_key, fence, "issued", &row, result)) {
+    if (may_end(&c, tx_key, fence, "issued", &row, result) &&
+        sqlite_enter(&c, &row.tx, trail ? trail->entry : NULL, result)) {
         db_query(c.db, SQL_TX_ISSUED, "ttbiit", service, tx_key, (const void *)certificate->data,
                  (int)certificate->len, c.now, keep, serial);
         if (*row.tx.challenge_id)

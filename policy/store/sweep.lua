@@ -38,4 +38,24 @@ for _, id in ipairs(over) do
         removed = removed + 1
     end
 end
+
+-- Entries of the inventory end in another order than they were made: their places are looked
+-- through round and round, some at a time.
+local some = math.min(max - removed, 1000)
+if some > 0 then
+    local from = redis.call('GET', P .. 'inv:next') or ''
+    local places = redis.call('ZRANGEBYLEX', P .. 'inv', from == '' and '-' or '(' .. from, '+',
+                              'LIMIT', '0', n(some))
+    for _, place in ipairs(places) do
+        if redis.call('EXISTS', P .. 'inv:' .. string.sub(place, 17)) == 0 then
+            redis.call('ZREM', P .. 'inv', place)
+            removed = removed + 1
+        end
+    end
+    if #places < some then
+        redis.call('PEXPIRE', P .. 'inv:next', '0')
+    else
+        redis.call('SET', P .. 'inv:next', places[#places], 'PX', '86400000')
+    end
+end
 return {'OK', removed}

@@ -9,7 +9,8 @@
  * order of LoadModule lines does not matter.  While switch=FILE exists its first line, e.g.
  * "mode=pending delay=2s" or just "pending", overrides the options, request by request.
  *
- * "fault-remote" is the same as a CA of somebody else's: with bulkhead and circuit breaker.
+ * "fault-remote" is the same as a CA of somebody else's: with bulkhead and circuit breaker;
+ * "fault-foreign" one that also chooses serial numbers itself.
  */
 #include "../../ca_backend/ca_backend.h"
 
@@ -27,12 +28,12 @@
 
 typedef enum {
     MODE_ISSUED, MODE_PENDING, MODE_REJECTED, MODE_RETRY, MODE_UNKNOWN, MODE_ERROR, MODE_GARBAGE,
-    MODE_WRONG_KEY, MODE_CA_CERT, MODE_SELF_SIGNED, MODE_COUNT
+    MODE_WRONG_KEY, MODE_CA_CERT, MODE_SELF_SIGNED, MODE_SAME_SERIAL, MODE_ADDED_NAME, MODE_COUNT
 } fault_mode_e;
 
 static const char *const mode_names[MODE_COUNT] = {
     "issued", "pending", "rejected", "retry", "unknown", "error", "garbage", "wrong-key",
-    "ca-cert", "self-signed"
+    "ca-cert", "self-signed", "same-serial", "added-name"
 };
 
 /* How to behave. */
@@ -53,8 +54,8 @@ static const settings_key_t fault_keys[] = {
     {"certificate", "FILE", 1},
     {"key", "FILE", 1},
     {"digest", "sha256|sha384|sha512", 0},
-    {"mode", "issued|pending|rejected|retry|unknown|error|garbage|wrong-key|ca-cert|self-signed",
-     0},
+    {"mode", "issued|pending|rejected|retry|unknown|error|garbage|wrong-key|ca-cert|self-signed|"
+     "same-serial|added-name", 0},
     {"delay", "DURATION", 0},
     {"delay-after", "DURATION", 0},
     {"switch", "FILE", 0},
@@ -158,6 +159,28 @@ static int make_ca_true(X509 *cert)
     return ok;
 }
 
+/* Gives the serial number that every certificate of this mode has; 0 if that fails. */
+static int set_same_serial(X509 *cert)
+{
+    ASN1_INTEGER *serial = ASN1_INTEGER_new();
+    int ok = serial != NULL && ASN1_INTEGER_set(serial, 0x2a5a) &&
+             X509_set_serialNumber(cert, serial);
+
+    ASN1_INTEGER_free(serial);
+    return ok;
+}
+
+/* Adds a name that nobody asked for; 0 if that fails. */
+static int add_name(X509 *cert)
+{
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name,
+                                              "DNS:somebody-else.example");
+    int ok = ext != NULL && X509_add_ext(cert, ext, -1);
+
+    X509_EXTENSION_free(ext);
+    return ok;
+}
+
 /* Spoils the good certificate as mode says; 0 if OpenSSL fails. */
 static int spoil(const fault_t *fault, fault_mode_e mode, X509 *cert)
 {
@@ -177,12 +200,29 @@ static int spoil(const fault_t *fault, fault_mode_e mode, X509 *cert)
         return X509_set_pubkey(cert, fault->other_key) && X509_sign(cert, ca_key, EVP_sha256()) > 0;
     case MODE_CA_CERT:
         return make_ca_true(cert) && X509_sign(cert, ca_key, EVP_sha256()) > 0;
+    case MODE_SAME_SERIAL:
+        return set_same_serial(cert) && X509_sign(cert, ca_key, EVP_sha256()) > 0;
+    case MODE_ADDED_NAME:
+        return add_name(cert) && X509_sign(cert, ca_key, EVP_sha256()) > 0;
     case MODE_SELF_SIGNED:
         return X509_set_issuer_name(cert, X509_get_subject_name(cert)) &&
                X509_sign(cert, fault->other_key, EVP_sha256()) > 0;
     default:
         return 1;
     }
+}
+
+/* The certificate as it comes from a network, owned by p: what was built holds its key as bytes
+ * only; NULL: no memory. */
+static X509 *read_again(X509 *cert, apr_pool_t *p)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+    const unsigned char *at = der;
+    X509 *copy = len > 0 ? crypt_x509_own(d2i_X509(NULL, &at, len), p) : NULL;
+
+    OPENSSL_free(der);
+    return copy;
 }
 
 /* Answers without a signature: as mode says, APR_ENOTIMPL if it needs one. */
@@ -229,7 +269,8 @@ static apr_status_t fault_submit(void *instance, const ca_request_t *request, ca
     }
     rv = fault->local->submit(fault->local_instance, request, answer, log, p);
     if (rv == APR_SUCCESS && answer->result == CA_ISSUED &&
-        !spoil(fault, behavior.mode, answer->leaf)) {
+        (!spoil(fault, behavior.mode, answer->leaf) ||
+         (answer->leaf = read_again(answer->leaf, p)) == NULL)) {
         rv = APR_EGENERAL;
     }
     if (behavior.delay_after > 0) {
@@ -307,11 +348,27 @@ static const ca_provider_t remote_provider = {
     .get0_identity = fault_get0_identity,
 };
 
+/* A CA that chooses serial numbers itself. */
+static const ca_provider_t foreign_provider = {
+    .name = "fault-foreign",
+    .keys = fault_keys,
+    .capabilities = CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
+    .concurrency = 8,
+    .create = fault_create,
+    .submit = fault_submit,
+    .poll = fault_poll,
+    .chain = fault_chain,
+    .health = fault_health,
+    .get0_identity = fault_get0_identity,
+};
+
 /* Registers the backends. */
 static void register_hooks(apr_pool_t *p)
 {
     ap_register_provider(p, FAULT_CA_GROUP, "fault-remote", FAULT_PROVIDER_VERSION,
                          &remote_provider);
+    ap_register_provider(p, FAULT_CA_GROUP, "fault-foreign", FAULT_PROVIDER_VERSION,
+                         &foreign_provider);
     ap_register_provider(p, FAULT_CA_GROUP, "fault", FAULT_PROVIDER_VERSION, &fault_provider);
 }
 

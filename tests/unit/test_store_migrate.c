@@ -185,7 +185,7 @@ START_TEST(sqlite_schema_1_goes_on)
     calls.store = store_of(path);
     ck_assert_ptr_null(prepare(calls.store));
     ck_assert_ptr_null(prepare(calls.store));
-    ck_assert_int_eq(version_of(path), 6);
+    ck_assert_int_eq(version_of(path), 7);
     ck_assert_int_eq(store_child_init(calls.store, calls.p), APR_SUCCESS);
     ck_assert_int_eq(calls_claim(2, 2, 1, LEASE), STORE_ISSUED);
     ck_assert_uint_eq(calls.tx.certificate.len, 2);
@@ -223,7 +223,7 @@ START_TEST(sqlite_later_schemas_go_on)
     ck_assert_int_eq(version_of(path), _i + 2);
     calls.store = store_of(path);
     ck_assert_ptr_null(prepare(calls.store));
-    ck_assert_int_eq(version_of(path), 6);
+    ck_assert_int_eq(version_of(path), 7);
     ck_assert_int_eq(store_child_init(calls.store, calls.p), APR_SUCCESS);
     pend.owner = calls_id(9);
     pend.owner_max = 1;
@@ -250,11 +250,11 @@ START_TEST(sqlite_migration_is_whole_or_not)
     ck_assert_int_eq(version_of(path), 1);
     ck_assert(run_sql(path, "DROP TABLE counter"));
     ck_assert_ptr_null(prepare(store_of(path)));
-    ck_assert_int_eq(version_of(path), 6);
-    ck_assert(run_sql(path, "PRAGMA user_version=7"));
+    ck_assert_int_eq(version_of(path), 7);
+    ck_assert(run_sql(path, "PRAGMA user_version=8"));
     error = prepare(store_of(path));
     ck_assert_ptr_nonnull(error);
-    ck_assert_ptr_nonnull(strstr(error, "schema version 7"));
+    ck_assert_ptr_nonnull(strstr(error, "schema version 8"));
 }
 END_TEST
 
