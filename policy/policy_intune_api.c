@@ -6,7 +6,7 @@
 #include "policy_intune.h"
 #include "../common/clock.h"
 #include "../common/http_client.h"
-#include "policy_intune_cache.h"
+#include "../common/fetch_cache.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
@@ -32,7 +32,7 @@ struct intune_api_t {
     http_client_t *login_client, *graph, *service;
     const char *scope[2];
     /* the child's */
-    intune_cache_t cache[CACHES];
+    fetch_cache_t cache[CACHES];
     apr_thread_mutex_t *mutex;
     apr_time_t pause; /* calls that are not urgent fail until then; clock_monotonic()'s */
 };
@@ -125,7 +125,7 @@ apr_status_t intune_api_child_init(intune_api_t *api, apr_pool_t *pchild)
 
     apr_pool_cleanup_register(pchild, api, wipe_login, apr_pool_cleanup_null);
     for (i = 0; rv == APR_SUCCESS && i < CACHES; i++)
-        rv = intune_cache_init(&api->cache[i], pchild);
+        rv = fetch_cache_init(&api->cache[i], pchild);
     if (rv == APR_SUCCESS)
         rv = http_client_child_init(api->login_client, pchild);
     if (rv == APR_SUCCESS)
@@ -134,7 +134,7 @@ apr_status_t intune_api_child_init(intune_api_t *api, apr_pool_t *pchild)
 }
 
 /* Says why a fetch failed; APR_EGENERAL. */
-static apr_status_t cannot(intune_why_t *why, const char *what, const http_answer_t *answer,
+static apr_status_t cannot(fetch_why_t *why, const char *what, const http_answer_t *answer,
                            apr_status_t rv, const char *error, apr_pool_t *p)
 {
     const char *text = rv != APR_SUCCESS ? answer->error : error;
@@ -149,9 +149,9 @@ static apr_status_t cannot(intune_why_t *why, const char *what, const http_answe
     return APR_EGENERAL;
 }
 
-/* intune_fetch_fn: a token for the scope fetch->what. */
+/* fetch_cache_fn: a token for the scope fetch->what. */
 static apr_status_t fetch_token(void *baton, const char **text, apr_interval_time_t *lifetime,
-                                apr_time_t deadline, intune_why_t *why, const log_sink_t *log,
+                                apr_time_t deadline, fetch_why_t *why, const log_sink_t *log,
                                 apr_pool_t *p)
 {
     const fetch_t *fetch = baton;
@@ -186,12 +186,12 @@ static apr_status_t fetch_token(void *baton, const char **text, apr_interval_tim
 
 /* A token for one of the scopes; why is set otherwise. */
 static apr_status_t get_token(intune_api_t *api, int which, const char **token,
-                              apr_time_t deadline, intune_why_t *why, const log_sink_t *log,
+                              apr_time_t deadline, fetch_why_t *why, const log_sink_t *log,
                               apr_pool_t *p)
 {
     fetch_t fetch = {api, api->scope[which]};
 
-    return intune_cache_get(&api->cache[which], fetch_token, &fetch, token, deadline, why, log, p);
+    return fetch_cache_get(&api->cache[which], fetch_token, &fetch, token, deadline, why, log, p);
 }
 
 /* "Authorization: Bearer ...", wiped with p. */
@@ -220,9 +220,9 @@ static int is_allowed(const intune_options_t *options, const char *uri)
     return n == 0 || (len > n && strncasecmp(host + len - n, suffix, n) == 0);
 }
 
-/* intune_fetch_fn: the location of the service fetch->what, without a slash at its end. */
+/* fetch_cache_fn: the location of the service fetch->what, without a slash at its end. */
 static apr_status_t fetch_location(void *baton, const char **text, apr_interval_time_t *lifetime,
-                                   apr_time_t deadline, intune_why_t *why, const log_sink_t *log,
+                                   apr_time_t deadline, fetch_why_t *why, const log_sink_t *log,
                                    apr_pool_t *p)
 {
     const fetch_t *fetch = baton;
@@ -246,7 +246,7 @@ static apr_status_t fetch_location(void *baton, const char **text, apr_interval_
         rv = http_client_call(api->graph, &request, &answer, log, p);
         wipe_header(headers[0]);
         if (rv == APR_SUCCESS && answer.status == 401)
-            intune_cache_drop(&api->cache[TOKEN_GRAPH], token);
+            fetch_cache_drop(&api->cache[TOKEN_GRAPH], token);
         again = rv == APR_SUCCESS && answer.status == 401 && count == 0;
     }
     if (rv == APR_SUCCESS && answer.status == 200)
@@ -314,7 +314,7 @@ static apr_status_t call_once(intune_api_t *api, const intune_call_t *call, cons
 }
 
 /* Draws the consequences of a call's end for the calls to come, and tells. */
-static apr_status_t conclude(intune_api_t *api, intune_cache_t *where, const char *location,
+static apr_status_t conclude(intune_api_t *api, fetch_cache_t *where, const char *location,
                              apr_status_t rv, const http_answer_t *answer, intune_reply_t *reply,
                              apr_pool_t *p)
 {
@@ -323,7 +323,7 @@ static apr_status_t conclude(intune_api_t *api, intune_cache_t *where, const cha
         return APR_SUCCESS;
     }
     if (rv != APR_EAGAIN) /* busy says nothing about the peer */
-        intune_cache_drop(where, location);
+        fetch_cache_drop(where, location);
     reply->retry_after = answer->retry_after;
     if (rv != APR_SUCCESS)
         reply->error = apr_psprintf(p, "%s: %s", answer->peer, answer->error);
@@ -338,7 +338,7 @@ static apr_status_t conclude(intune_api_t *api, intune_cache_t *where, const cha
 }
 
 /* Tells why there is no token or location. */
-static apr_status_t no_way(intune_reply_t *reply, const intune_why_t *why, apr_pool_t *p)
+static apr_status_t no_way(intune_reply_t *reply, const fetch_why_t *why, apr_pool_t *p)
 {
     reply->error = apr_pstrdup(p, why->text);
     reply->retry_after = why->retry_after;
@@ -351,12 +351,12 @@ apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intun
     apr_time_t deadline =
         call->deadline ? call->deadline : apr_time_now() + api->options.http.timeout;
     int pki = strcmp(call->service, INTUNE_PKI_SERVICE) == 0, count, again = 1;
-    intune_cache_t *where = &api->cache[pki ? LOCATION_PKI : LOCATION_SCEP];
+    fetch_cache_t *where = &api->cache[pki ? LOCATION_PKI : LOCATION_SCEP];
     fetch_t fetch = {api, call->service};
     apr_interval_time_t left = call->urgent ? 0 : paused(api);
     const char *token = NULL, *location = NULL;
     http_answer_t answer;
-    intune_why_t why;
+    fetch_why_t why;
     apr_status_t rv = APR_EGENERAL;
 
     memset(reply, 0, sizeof(*reply));
@@ -367,13 +367,13 @@ apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intun
         return APR_EGENERAL;
     }
     for (count = 0; again; count++) {
-        if (intune_cache_get(where, fetch_location, &fetch, &location, deadline, &why, log, p) !=
+        if (fetch_cache_get(where, fetch_location, &fetch, &location, deadline, &why, log, p) !=
                 APR_SUCCESS ||
             get_token(api, TOKEN_INTUNE, &token, deadline, &why, log, p) != APR_SUCCESS)
             return no_way(reply, &why, p);
         rv = call_once(api, call, token, location, reply, &answer, log, p);
         if (rv == APR_SUCCESS && answer.status == 401)
-            intune_cache_drop(&api->cache[TOKEN_INTUNE], token);
+            fetch_cache_drop(&api->cache[TOKEN_INTUNE], token);
         again = rv == APR_SUCCESS && answer.status == 401 && count == 0;
     }
     rv = conclude(api, where, location, rv, &answer, reply, p);

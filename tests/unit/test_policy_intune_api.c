@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policy "intune": log-in, tokens, discovery, revocations; one thread fetches for all. */
 #include "../../common/clock.h"
-#include "../../policy/policy_intune_cache.h"
+#include "../../common/fetch_cache.h"
 #include "intune_fixture.h"
 #include <apr_atomic.h>
 #include <apr_strings.h>
@@ -326,7 +326,7 @@ typedef struct source_t {
 } source_t;
 
 static apr_status_t fetch(void *baton, const char **text, apr_interval_time_t *lifetime,
-                          apr_time_t deadline, intune_why_t *why, const log_sink_t *log,
+                          apr_time_t deadline, fetch_why_t *why, const log_sink_t *log,
                           apr_pool_t *pool)
 {
     source_t *source = baton;
@@ -345,13 +345,13 @@ static apr_status_t fetch(void *baton, const char **text, apr_interval_time_t *l
 }
 
 static source_t source;
-static intune_cache_t cache;
+static fetch_cache_t cache;
 
 /* One caller; how it ended. */
-static apr_status_t get(apr_interval_time_t patience, const char **text, intune_why_t *why,
+static apr_status_t get(apr_interval_time_t patience, const char **text, fetch_why_t *why,
                         apr_pool_t *pool)
 {
-    return intune_cache_get(&cache, fetch, &source, text, apr_time_now() + patience, why, NULL,
+    return fetch_cache_get(&cache, fetch, &source, text, apr_time_now() + patience, why, NULL,
                             pool);
 }
 
@@ -363,7 +363,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 {
     apr_pool_t *pool;
     const char *text;
-    intune_why_t why;
+    fetch_why_t why;
 
     (void)thread, (void)baton;
     apr_pool_create(&pool, NULL);
@@ -396,7 +396,7 @@ static void make(const char *text, apr_interval_time_t lifetime, apr_interval_ti
     source.text = text;
     source.lifetime = lifetime;
     source.takes = takes;
-    ck_assert_int_eq(intune_cache_init(&cache, p), APR_SUCCESS);
+    ck_assert_int_eq(fetch_cache_init(&cache, p), APR_SUCCESS);
 }
 
 START_TEST(one_fetches)
@@ -418,7 +418,7 @@ END_TEST
 START_TEST(failures_rest)
 {
     const char *text;
-    intune_why_t why;
+    fetch_why_t why;
 
     make(NULL, 0, 0);
     source.retry_after = apr_time_from_sec(100);
@@ -437,7 +437,7 @@ END_TEST
 START_TEST(old_text_is_used)
 {
     const char *text;
-    intune_why_t why;
+    fetch_why_t why;
 
     make("old", apr_time_from_sec(3600), 0);
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
@@ -456,10 +456,10 @@ START_TEST(old_text_is_used)
     cache.rest = 0;
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
     ck_assert_str_eq(text, "new");
-    intune_cache_drop(&cache, "old");
+    fetch_cache_drop(&cache, "old");
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
     ck_assert_int_eq(source.fetches, 4);
-    intune_cache_drop(&cache, "new");
+    fetch_cache_drop(&cache, "new");
     ck_assert_int_eq(get(1000000, &text, &why, p), APR_SUCCESS);
     ck_assert_int_eq(source.fetches, 5);
 }
@@ -469,7 +469,7 @@ START_TEST(waiting_ends)
 {
     apr_thread_t *thread;
     const char *text;
-    intune_why_t why;
+    fetch_why_t why;
     apr_status_t rv;
 
     make("text", apr_time_from_sec(3600), apr_time_from_msec(500));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A text that is fetched by one thread for all; see policy_intune_cache.h. */
-#include "policy_intune_cache.h"
-#include "../common/clock.h"
+/* A text that is fetched by one thread for all; see fetch_cache.h. */
+#include "fetch_cache.h"
+#include "clock.h"
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #define MARGIN_MAX apr_time_from_sec(60)
 
 /* Forgets the text.  The mutex must be held. */
-static void forget(intune_cache_t *cache)
+static void forget(fetch_cache_t *cache)
 {
     if (cache->text) {
         OPENSSL_cleanse(cache->text, strlen(cache->text));
@@ -35,7 +35,7 @@ static apr_status_t wipe_text(void *baton)
     return APR_SUCCESS;
 }
 
-apr_status_t intune_cache_init(intune_cache_t *cache, apr_pool_t *pchild)
+apr_status_t fetch_cache_init(fetch_cache_t *cache, apr_pool_t *pchild)
 {
     apr_status_t rv = apr_thread_mutex_create(&cache->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
 
@@ -47,7 +47,7 @@ apr_status_t intune_cache_init(intune_cache_t *cache, apr_pool_t *pchild)
 }
 
 /* The caller's copy of the text.  The mutex must be held. */
-static const char *copy_of(const intune_cache_t *cache, apr_pool_t *p)
+static const char *copy_of(const fetch_cache_t *cache, apr_pool_t *p)
 {
     char *text = apr_pstrdup(p, cache->text);
 
@@ -56,8 +56,8 @@ static const char *copy_of(const intune_cache_t *cache, apr_pool_t *p)
 }
 
 /* Takes over how a fetch ended.  The mutex must be held. */
-static void settle(intune_cache_t *cache, apr_status_t rv, const char *text,
-                   apr_interval_time_t lifetime, const intune_why_t *why)
+static void settle(fetch_cache_t *cache, apr_status_t rv, const char *text,
+                   apr_interval_time_t lifetime, const fetch_why_t *why)
 {
     apr_time_t now = clock_monotonic();
     apr_interval_time_t margin = lifetime / 10 < MARGIN_MAX ? lifetime / 10 : MARGIN_MAX;
@@ -77,12 +77,12 @@ static void settle(intune_cache_t *cache, apr_status_t rv, const char *text,
 }
 
 /* Fetches for all.  The mutex is held before and after, not meanwhile. */
-static void fly(intune_cache_t *cache, intune_fetch_fn fetch, void *baton, apr_time_t deadline,
+static void fly(fetch_cache_t *cache, fetch_cache_fn fetch, void *baton, apr_time_t deadline,
                 const log_sink_t *log, apr_pool_t *p)
 {
     const char *text = NULL;
     apr_interval_time_t lifetime = 0;
-    intune_why_t why;
+    fetch_why_t why;
     apr_status_t rv;
 
     memset(&why, 0, sizeof(why));
@@ -97,7 +97,7 @@ static void fly(intune_cache_t *cache, intune_fetch_fn fetch, void *baton, apr_t
 }
 
 /* Sets why for a caller that gets nothing; APR_EGENERAL. */
-static apr_status_t tell(const intune_cache_t *cache, intune_why_t *why)
+static apr_status_t tell(const fetch_cache_t *cache, fetch_why_t *why)
 {
     *why = cache->why;
     if (!*why->text)
@@ -107,8 +107,8 @@ static apr_status_t tell(const intune_cache_t *cache, intune_why_t *why)
     return APR_EGENERAL;
 }
 
-apr_status_t intune_cache_get(intune_cache_t *cache, intune_fetch_fn fetch, void *baton,
-                              const char **text, apr_time_t deadline, intune_why_t *why,
+apr_status_t fetch_cache_get(fetch_cache_t *cache, fetch_cache_fn fetch, void *baton,
+                              const char **text, apr_time_t deadline, fetch_why_t *why,
                               const log_sink_t *log, apr_pool_t *p)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -147,7 +147,7 @@ apr_status_t intune_cache_get(intune_cache_t *cache, intune_fetch_fn fetch, void
     return rv;
 }
 
-void intune_cache_drop(intune_cache_t *cache, const char *text)
+void fetch_cache_drop(fetch_cache_t *cache, const char *text)
 {
     apr_thread_mutex_lock(cache->mutex);
     if (cache->text && strcmp(cache->text, text) == 0)
