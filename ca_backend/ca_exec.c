@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define EXEC_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define EXEC_CONCURRENCY 4
+#define EXEC_CONCURRENCY 8
 #define WORDS_MAX 64
 #define TEXT_MAX 200        /* of what a helper says, in a log or for a device */
 
@@ -341,23 +341,23 @@ static void read_failure(const call_t *call, const ca_exec_end_t *end, ca_answer
 {
     switch (end->how) {
     case CA_EXEC_NOT_RUN:
-        complain(call, answer, "ca-unavailable",
+        complain(call, answer, "ca-unreachable",
                  apr_psprintf(call->p, "cannot be run: %s", strerror(end->code)));
         answer->down = end->code != E2BIG; /* that one is this request's */
         return;
     case CA_EXEC_TIME:
-        complain_unknown(call, answer, "ca-unavailable", "took too long and was ended");
+        complain_unknown(call, answer, "ca-deadline", "took too long and was ended");
         answer->down = call->whole_time;
         return;
     case CA_EXEC_TOO_LONG:
         complain_unknown(call, answer, "ca-answer", "printed more than 64 KiB and was ended");
         return;
     case CA_EXEC_SIGNALED:
-        complain_unknown(call, answer, "ca-unavailable",
+        complain_unknown(call, answer, "ca-answer",
                          apr_psprintf(call->p, "was ended by signal %d", end->code));
         return;
     default:
-        complain_unknown(call, answer, "ca-unavailable", "ended, and nobody knows how");
+        complain_unknown(call, answer, "ca-answer", "ended, and nobody knows how");
         return;
     }
 }

@@ -3,11 +3,11 @@
  * What a helper printed: certificates in the forms that certmonger takes (doc/helpers.txt, footnote
  * 1, but for enveloped ones), or a cookie.
  */
+#include "ca_certs.h"
 #include "ca_exec.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <openssl/cms.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <string.h>
@@ -15,57 +15,25 @@
 #define WAIT_MAX 604800 /* seconds: a week */
 #define DIGITS_MAX 9
 
-/* Adds a DER certificate; whether it is one, without more. */
-static int add_certificate(STACK_OF(X509) *certs, const unsigned char *der, long len)
-{
-    const unsigned char *at = der;
-    X509 *cert = d2i_X509(NULL, &at, len);
-
-    if (cert == NULL || at != der + len || !sk_X509_push(certs, cert)) {
-        X509_free(cert);
-        return 0;
-    }
-    return 1;
-}
-
-/* Adds the certificates of a DER PKCS#7; whether it is one, without more. */
-static int add_pkcs7(STACK_OF(X509) *certs, const unsigned char *der, long len)
-{
-    const unsigned char *at = der;
-    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &at, len);
-    STACK_OF(X509) *held = cms != NULL && at == der + len ? CMS_get1_certs(cms) : NULL;
-    int ok = held != NULL;
-
-    while (ok && sk_X509_num(held) > 0) {
-        ok = sk_X509_push(certs, sk_X509_value(held, 0)) > 0;
-        if (ok) {
-            (void)sk_X509_shift(held);
-        }
-    }
-    sk_X509_pop_free(held, X509_free);
-    CMS_ContentInfo_free(cms);
-    return ok;
-}
-
 /* Adds what is in a PEM block; whether it could be read.  Blocks of other kinds are passed over. */
-static int add_block(STACK_OF(X509) *certs, const char *name, const char *header,
-                     const unsigned char *data, long len)
+static int add_block(STACK_OF(X509) **pcerts, const char *name, const char *header,
+                     const unsigned char *data, apr_size_t len, apr_pool_t *p)
 {
     if (*header != '\0') {
         return 0; /* encrypted */
     }
     if (strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0) {
-        return add_certificate(certs, data, len);
+        return ca_certs_add_der(pcerts, data, len, p) == APR_SUCCESS;
     }
     if (strcmp(name, PEM_STRING_PKCS7) == 0 || strcmp(name, PEM_STRING_PKCS7_SIGNED) == 0 ||
         strcmp(name, PEM_STRING_CMS) == 0) {
-        return add_pkcs7(certs, data, len);
+        return ca_certs_add_cms(pcerts, data, len, p) == APR_SUCCESS;
     }
     return 1;
 }
 
 /* Adds what the PEM blocks of a text hold; 0 if one is broken. */
-static int add_pem(STACK_OF(X509) *certs, const char *text, apr_size_t len)
+static int add_pem(STACK_OF(X509) **pcerts, const char *text, apr_size_t len, apr_pool_t *p)
 {
     BIO *bio = BIO_new_mem_buf(text, (int)len);
     unsigned char *data = NULL;
@@ -74,7 +42,7 @@ static int add_pem(STACK_OF(X509) *certs, const char *text, apr_size_t len)
     int ok = bio != NULL;
 
     while (ok && PEM_read_bio(bio, &name, &header, &data, &n) > 0) {
-        ok = add_block(certs, name, header, data, n);
+        ok = add_block(pcerts, name, header, data, (apr_size_t)n, p);
         OPENSSL_free(name);
         OPENSSL_free(header);
         OPENSSL_free(data);
@@ -88,31 +56,25 @@ static int add_pem(STACK_OF(X509) *certs, const char *text, apr_size_t len)
 const char *ca_exec_certificates(STACK_OF(X509) **pcerts, const char *output, apr_size_t len,
                                  apr_pool_t *p)
 {
-    STACK_OF(X509) *certs = crypt_chain_own(sk_X509_new_null(), p);
-    const unsigned char *bytes = (const unsigned char *)output;
     const char *error = NULL;
-    int ok = 0;
+    int ok;
 
     *pcerts = NULL;
     ERR_clear_error();
-    if (certs == NULL) {
-        error = "cannot be understood: no memory";
-    }
-    else if (len > 0 && bytes[0] == (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED)) {
-        ok = add_certificate(certs, bytes, (long)len) || add_pkcs7(certs, bytes, (long)len);
+    if (len > 0 && output[0] == (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED)) {
+        ok = ca_certs_add_der(pcerts, output, len, p) == APR_SUCCESS ||
+             ca_certs_add_cms(pcerts, output, len, p) == APR_SUCCESS;
     }
     else {
-        ok = add_pem(certs, output, len);
+        ok = add_pem(pcerts, output, len, p);
     }
     ERR_clear_error();
-    if (error == NULL && !ok) {
+    if (!ok) {
         error = "printed a certificate that cannot be read";
+        *pcerts = NULL;
     }
-    if (error == NULL && sk_X509_num(certs) == 0) {
+    else if (sk_X509_num(*pcerts) < 1) {
         error = "printed no certificate";
-    }
-    if (error == NULL) {
-        *pcerts = certs;
     }
     return error;
 }

@@ -3,6 +3,7 @@
  * What a helper is told: the variables of certmonger's doc/helpers.txt, as far as a SCEP server has
  * something to put there.
  */
+#include "ca_certs.h"
 #include "ca_exec.h"
 #include "../common/csr_names.h"
 
@@ -80,10 +81,8 @@ static int add_csr(apr_array_header_t *environment, const csr_t *csr, apr_pool_t
 /* Adds the public key, base64, and what certmonger calls its kind. */
 static void add_key(apr_array_header_t *environment, const csr_t *csr, apr_pool_t *p)
 {
-    char *text = apr_palloc(p, (csr->spki_der.len + 2) / 3 * 4 + 1);
-
-    EVP_EncodeBlock((unsigned char *)text, csr->spki_der.data, (int)csr->spki_der.len);
-    add(environment, "CERTMONGER_SPKI", text, p);
+    add(environment, "CERTMONGER_SPKI",
+        ca_base64_encode(csr->spki_der.data, csr->spki_der.len, p), p);
     if (EVP_PKEY_is_a(csr->key, "RSA")) {
         add(environment, "CERTMONGER_KEY_TYPE", "RSA", p);
     }

@@ -84,9 +84,11 @@ class CaDouble(tls_double.Double):
       backend(*more)  the directive ScepCABackend
       replace_credentials()   takes others from now on, and has written them where the directive says;
                       False: there are none
+      lines           patterns of what the backend logs itself as warnings and errors when it is in trouble
     and asked counts what came while it misbehaved.  Requests for the chain or health never misbehave.
     """
     name, pends, handler = None, False, Handler
+    lines = ()
 
     def __init__(self, ca=None, kind="good", mutual=True):
         self.ca, self.mode, self.asked = ca or pki.make(), "issued", 0

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import ca_double
 import env
 import pki
 
@@ -54,9 +55,15 @@ MODES = {
 
 class ExecCA:
     """The helper in a folder of its own; says() chooses from MODES."""
+    name, pends = "exec", True
+    lines = ("SCEP036[56]",)    # what the backend itself says in error_log
 
-    def __init__(self, chain=None):
-        self.pki = chain or pki.make()
+    # What ca_double's cases are here.
+    AS_DOUBLE = {"transient": "away", "ca-cert": "ca-certificate", "pending": "echo cookie-7; exit 1",
+                 "rejected": "echo %s; exit 2" % ca_double.REASON}
+
+    def __init__(self, ca=None):
+        self.ca = self.pki = ca or pki.make()
         self.folder = env.folder("exec")
         self.work = self.folder / "work"
         self.helper = self.folder / "helper"
@@ -79,7 +86,8 @@ class ExecCA:
 
     def backend(self, *options):
         """The directive."""
-        return " ".join(["ScepCABackend exec helper=%s directory=%s" % (self.helper, self.work), *options])
+        return " ".join(["ScepCABackend exec helper=%s directory=%s pollInterval=1s" % (self.helper, self.work),
+                         *options])
 
     def says(self, mode):
         """A name of MODES, or a line of shell."""
@@ -89,12 +97,24 @@ class ExecCA:
         temporary.chmod(0o644)
         os.rename(temporary, path)
 
+    def behave(self, mode="issued"):
+        self.says(self.AS_DOUBLE.get(mode, mode))
+
+    def replace_credentials(self):
+        return False
+
     def calls(self):
         """The operations that were asked for."""
         path = self.work / "calls"
         return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
 
+    def stop(self):
+        """There is no process of its own."""
+
     def pid(self):
         """What the helper wrote down as the process that must not stay."""
         env.wait_until(lambda: (self.work / "pid").exists() and (self.work / "pid").read_text().strip())
         return int((self.work / "pid").read_text())
+
+
+DOUBLES = [ExecCA]

@@ -32,7 +32,7 @@ def ca():
 
 @pytest.fixture(scope="module")
 def server(module_factory, ca):
-    service = service_of(ca, "timeout=2s", "pollInterval=1s").add("ScepPolicy none")
+    service = service_of(ca, "timeout=2s").add("ScepPolicy none")
     made = module_factory.httpd([service], server=conf.Lines("ScepRequestTimeout 20s")).start()
     made.expect("SCEP0200")
     assert all("SCEP0200" in line for line in made.log.check())

@@ -299,7 +299,7 @@ static const status_case_t statuses[] = {
     {"exit 16", CA_RETRY, 0, 0, "ca-unavailable", "exit status 16)"},
     {"exit 99", CA_RETRY, 1, 0, "ca-answer", "unknown exit status 99"},
     {"echo trace >&2; exit 99", CA_RETRY, 1, 0, "ca-answer", "4 SCEP0366"},
-    {"kill -KILL $$", CA_RETRY, 1, 0, "ca-unavailable", "signal 9"},
+    {"kill -KILL $$", CA_RETRY, 1, 0, "ca-answer", "signal 9"},
     {"yes", CA_RETRY, 1, 0, "ca-answer", "more than 64 KiB"},
     {"rm helper; exit 3", CA_RETRY, 0, 1, "ca-unavailable", "reach the CA: "},
 };
@@ -445,6 +445,7 @@ START_TEST(time_is_kept)
               log, p);
     ck_assert_int_eq(answer.result, CA_RETRY);
     ck_assert_int_eq(answer.unknown, 1);
+    ck_assert_str_eq(answer.outcome.reason, "ca-deadline");
     ck_assert_int_eq(answer.down, 0);       /* the request had less time than the CA may take */
     ck_assert_ptr_nonnull(strstr(fixture_log_text(log), "took too long"));
 }
@@ -535,7 +536,7 @@ START_TEST(health_is_that_it_can_be_run)
     ck_assert_int_eq(remove(apr_pstrcat(fixture_pool(), folder, "/helper", NULL)), 0);
     ck_assert_int_ne(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
     ck_assert_ptr_nonnull(strstr(text, "No such file"));
-    ck_assert_str_eq(ask(ca, NULL, &log).outcome.reason, "ca-unavailable");
+    ck_assert_str_eq(ask(ca, NULL, &log).outcome.reason, "ca-unreachable");
     ck_assert_ptr_nonnull(strstr(log, "cannot be run: No such file"));
 }
 END_TEST
