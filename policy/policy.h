@@ -132,6 +132,7 @@ typedef struct policy_tx_t {
     const char *tx_key, *poll_key;
     /* of a transaction found by policy_poll() */
     crypt_buf_t csr_der;   /* the waiting request; len 0: none was kept */
+    crypt_buf_t signer_der; /* a waiting renewal's certificate in use; len 0: none was kept */
     const char *ca_cookie; /* CLAIMED: ask the CA by it; NULL: nothing was submitted yet */
     policy_attributes_t attributes; /* what verify added; of a waiting request: what it had added */
     const policy_attributes_t *gathered; /* during verify: what the providers before have added */
@@ -164,6 +165,7 @@ typedef struct policy_event_t {
     const char *cookie;      /* PENDING: the CA's; NULL: a person has to approve first */
     apr_interval_time_t wait;
     const outcome_t *outcome; /* why, when not issued */
+    int deferred; /* nobody is told at once, all that has to be told is left as news */
 } policy_event_t;
 
 /* What a provider's work may use. */
@@ -339,8 +341,9 @@ apr_status_t policy_resume(policy_tx_t *tx, policy_request_t *request, outcome_t
  * policy_waiting_request(): one of them, with its CSR and what verify added to it (APR_NOTFOUND:
  * not there or not pending).
  * policy_decide(): approves or denies; by: the authenticated person; text: the reason, for log and
- * client.  APR_NOTFOUND: unknown; APR_EBUSY: decided otherwise, or no longer (or just now not)
- * waiting, or for the CA.  Other statuses: out is UNAVAILABLE.
+ * client.  A denial is news for the providers as every other end.  APR_NOTFOUND: unknown;
+ * APR_EBUSY: decided otherwise, or no longer (or just now not) waiting, or for the CA.  Other
+ * statuses: out is UNAVAILABLE.
  */
 apr_status_t policy_waiting(policy_t *policy, int max, apr_array_header_t **ptxs, outcome_t *out,
                             const log_sink_t *log, apr_pool_t *p);

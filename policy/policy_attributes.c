@@ -21,6 +21,8 @@
 #define NAME_SHOWN 40
 #define PACK_MARK 0x01 /* no CSR begins so: it is a SEQUENCE, 0x30 */
 #define PACK_HEAD 5    /* the mark, and the JSON's length in four bytes */
+#define PACK_RENEWAL_MARK 0x02 /* a certificate in use stands between JSON and CSR */
+#define PACK_RENEWAL_HEAD 9    /* its length is behind the JSON's */
 
 /* What may be added by configuration. */
 static const struct {
@@ -382,53 +384,94 @@ static apr_status_t wipe(void *baton)
     return APR_SUCCESS;
 }
 
-apr_status_t policy_attributes_pack(crypt_buf_t *plain, const crypt_buf_t *csr_der,
-                                    const policy_attributes_t *attributes, apr_pool_t *p)
+/* Appends len bytes to a text in the making. */
+static unsigned char *append(unsigned char *to, const void *data, apr_size_t len)
 {
+    if (len)
+        memcpy(to, data, len);
+    return to + len;
+}
+
+/* Writes a length as four bytes. */
+static void put_length(unsigned char *to, apr_size_t len)
+{
+    to[0] = (unsigned char)(len >> 24);
+    to[1] = (unsigned char)(len >> 16);
+    to[2] = (unsigned char)(len >> 8);
+    to[3] = (unsigned char)len;
+}
+
+/* Reads it. */
+static apr_size_t get_length(const unsigned char *from)
+{
+    return (apr_size_t)from[0] << 24 | (apr_size_t)from[1] << 16 | (apr_size_t)from[2] << 8 |
+           from[3];
+}
+
+apr_status_t policy_attributes_pack(crypt_buf_t *plain, const crypt_buf_t *csr_der,
+                                    const policy_attributes_t *attributes, const X509 *signer,
+                                    apr_pool_t *p)
+{
+    unsigned char *der = NULL, *data;
     const char *text;
     crypt_buf_t *kept;
-    apr_size_t len;
-    unsigned char *data;
+    apr_size_t len, head = signer ? PACK_RENEWAL_HEAD : PACK_HEAD;
+    int signer_len = 0;
 
     *plain = *csr_der;
-    if (policy_attributes_empty(attributes))
+    if (policy_attributes_empty(attributes) && !signer)
         return APR_SUCCESS;
     text = policy_attributes_write(attributes, p);
     len = text ? strlen(text) : 0;
-    if (!len || len > TEXT_MAX)
+    if (signer)
+        signer_len = i2d_X509(signer, &der);
+    if (!len || len > TEXT_MAX || signer_len < 0) {
+        ERR_clear_error();
+        OPENSSL_free(der);
         return APR_EGENERAL;
-    plain->len = PACK_HEAD + len + csr_der->len;
+    }
+    plain->len = head + len + (apr_size_t)signer_len + csr_der->len;
     plain->data = data = apr_palloc(p, plain->len);
-    data[0] = PACK_MARK;
-    data[1] = data[2] = 0;
-    data[3] = (unsigned char)(len >> 8);
-    data[4] = (unsigned char)len;
-    memcpy(data + PACK_HEAD, text, len);
-    memcpy(data + PACK_HEAD + len, csr_der->data, csr_der->len);
+    data[0] = signer ? PACK_RENEWAL_MARK : PACK_MARK;
+    put_length(data + 1, len);
+    if (signer)
+        put_length(data + PACK_HEAD, (apr_size_t)signer_len);
+    data = append(data + head, text, len);
+    data = append(data, der, (apr_size_t)signer_len);
+    append(data, csr_der->data, csr_der->len);
+    OPENSSL_free(der);
     kept = apr_pmemdup(p, plain, sizeof(*plain));
     apr_pool_cleanup_register(p, kept, wipe, apr_pool_cleanup_null);
     return APR_SUCCESS;
 }
 
 apr_status_t policy_attributes_unpack(crypt_buf_t *csr_der, policy_attributes_t *attributes,
-                                      const crypt_buf_t *plain, apr_pool_t *p)
+                                      crypt_buf_t *signer_der, const crypt_buf_t *plain,
+                                      apr_pool_t *p)
 {
     const unsigned char *data = plain->data;
-    apr_size_t len;
+    int renewal = plain->len > 0 && data[0] == PACK_RENEWAL_MARK;
+    apr_size_t len, signer_len = 0, left, head = renewal ? PACK_RENEWAL_HEAD : PACK_HEAD;
 
     memset(attributes, 0, sizeof(*attributes));
+    memset(signer_der, 0, sizeof(*signer_der));
     *csr_der = *plain;
-    if (plain->len == 0 || data[0] != PACK_MARK)
+    if (plain->len == 0 || (data[0] != PACK_MARK && !renewal))
         return APR_SUCCESS;
     csr_der->data = NULL;
     csr_der->len = 0;
-    if (plain->len <= PACK_HEAD || data[1] || data[2])
+    if (plain->len <= head)
         return APR_EINVAL;
-    len = (apr_size_t)data[3] << 8 | data[4];
-    if (len >= plain->len - PACK_HEAD ||
-        policy_attributes_parse(attributes, data + PACK_HEAD, len, POLICY_ADDS_ALL, p) != NULL)
+    left = plain->len - head;
+    len = get_length(data + 1);
+    if (renewal)
+        signer_len = get_length(data + PACK_HEAD);
+    if (len >= left || signer_len >= left - len ||
+        policy_attributes_parse(attributes, data + head, len, POLICY_ADDS_ALL, p) != NULL)
         return APR_EINVAL;
-    csr_der->data = data + PACK_HEAD + len;
-    csr_der->len = plain->len - PACK_HEAD - len;
+    signer_der->data = signer_len ? data + head + len : NULL;
+    signer_der->len = signer_len;
+    csr_der->data = data + head + len + signer_len;
+    csr_der->len = left - len - signer_len;
     return APR_SUCCESS;
 }

@@ -74,14 +74,18 @@ int policy_attributes_same(const policy_attributes_t *a, const policy_attributes
 
 /*
  * A waiting request as it is sealed: the CSR, preceded by the attributes that verify added, where
- * it added some.  It may hold a challenge: what pack makes is cleansed with p.  APR_EGENERAL: the
- * attributes cannot be written.
+ * it added some, and by a renewal's certificate in use.  It may hold a challenge: what pack makes
+ * is cleansed with p.  signer NULL: an initial request.  APR_EGENERAL: attributes or signer cannot
+ * be written.
  */
 apr_status_t policy_attributes_pack(crypt_buf_t *plain, const crypt_buf_t *csr_der,
-                                    const policy_attributes_t *attributes, apr_pool_t *p);
+                                    const policy_attributes_t *attributes, const X509 *signer,
+                                    apr_pool_t *p);
 
-/* The reverse; csr_der is a part of plain.  APR_EINVAL: plain is damaged. */
+/* The reverse; csr_der and signer_der (len 0: none was kept) are parts of plain.  APR_EINVAL: plain
+ * is damaged. */
 apr_status_t policy_attributes_unpack(crypt_buf_t *csr_der, policy_attributes_t *attributes,
-                                      const crypt_buf_t *plain, apr_pool_t *p);
+                                      crypt_buf_t *signer_der, const crypt_buf_t *plain,
+                                      apr_pool_t *p);
 
 #endif /* POLICY_ATTRIBUTES_H */

@@ -11,12 +11,7 @@
  */
 #define OWNER_MAX 8
 
-/*
- * Tells every provider but one (-1: all), and keeps what they leave.  With ISSUED it ends with the
- * first status that is no success: delivery is forbidden by provider *by, or its news cannot be
- * kept (-1), and out is set.
- */
-static apr_status_t notify_all(policy_trail_t *trail, policy_tx_t *tx, const policy_event_t *event,
+apr_status_t policy_notify_all(policy_trail_t *trail, policy_tx_t *tx, const policy_event_t *event,
                                int but, int *by, outcome_t *out, const log_sink_t *log,
                                apr_pool_t *p)
 {
@@ -158,7 +153,7 @@ static void forbid(policy_tx_t *tx, const policy_event_t *issued, int by, const 
     event.outcome = out;
     tx->forbidden = 1;
     outcome_init(&unused);
-    notify_all(&trail, tx, &event, by, &ignored, &unused, log, p);
+    policy_notify_all(&trail, tx, &event, by, &ignored, &unused, log, p);
     fail_tx(tx, refused ? STORE_BLAME_DEVICE : STORE_BLAME_NOBODY, out->reason, &trail, log, p);
 }
 
@@ -219,8 +214,8 @@ static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const pol
         pend->wait = cfg->retention;
     }
     if (tx->csr_der.len == 0) {
-        if (policy_attributes_pack(&plain, &tx->request->csr->der, &tx->attributes, p) !=
-                APR_SUCCESS ||
+        if (policy_attributes_pack(&plain, &tx->request->csr->der, &tx->attributes,
+                                   tx->request->signer, p) != APR_SUCCESS ||
             policy_seal(sealed, tx->policy, tx->tx_key, &plain, p) != APR_SUCCESS) {
             outcome_unavailable(out, "secret", 0, p, "the waiting request cannot be sealed");
             return APR_EGENERAL;
@@ -277,7 +272,7 @@ apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome
                             "the transaction is not held by this request");
         return APR_EINVAL;
     }
-    rv = notify_all(&trail, tx, event, -1, &by, out, log, p);
+    rv = policy_notify_all(&trail, tx, event, -1, &by, out, log, p);
     switch (event->event) {
     case POLICY_EVENT_ISSUED:
         if (rv == APR_SUCCESS)

@@ -34,6 +34,15 @@ void policy_trail_record(policy_trail_t *trail, const policy_tx_t *tx, const pol
 int policy_trail_entry(policy_trail_t *trail, const policy_tx_t *tx, const policy_event_t *event,
                        apr_pool_t *p);
 
+/*
+ * Tells every provider but one (-1: all), and keeps what they leave.  With ISSUED it ends with the
+ * first status that is no success: delivery is forbidden by provider *by, or its news cannot be
+ * kept (-1), and out is set.
+ */
+apr_status_t policy_notify_all(policy_trail_t *trail, policy_tx_t *tx, const policy_event_t *event,
+                               int but, int *by, outcome_t *out, const log_sink_t *log,
+                               apr_pool_t *p);
+
 /* For the store; NULL: there is nothing to keep. */
 const store_trail_t *policy_trail_get(const policy_trail_t *trail);
 

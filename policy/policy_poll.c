@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transactions that wait: polls by the device, decisions by a person; and the certificates that
+ * Transactions that wait: polls by the device, what people see of them; and the certificates that
  * were issued.  See policy.h.
  */
 #include "policy_attributes.h"
@@ -8,14 +8,13 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define TEXT_DENIED "The request was denied."
 #define TEXT_FAILED "The request has failed."
 #define BUSY_WAIT apr_time_from_sec(5)
 
 void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p)
 {
     int denied = strcmp(tx->decision, "denied") == 0;
-    const char *text = denied ? TEXT_DENIED : TEXT_FAILED;
+    const char *text = denied ? POLICY_TEXT_DENIED : TEXT_FAILED;
 
     outcome_refuse(out, FAIL_INFO_BAD_REQUEST,
                    denied ? OUTCOME_HR_ACCESS_DENIED : OUTCOME_HR_INVALIDARG,
@@ -24,15 +23,15 @@ void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p)
                    denied ? tx->decided_by : "", denied ? tx->text : "");
 }
 
-/* Opens the request that waits with the transaction, and what verify added; none is no error. */
-static apr_status_t open_request(policy_tx_t *tx, outcome_t *out, apr_pool_t *p)
+apr_status_t policy_open_waiting(policy_tx_t *tx, outcome_t *out, apr_pool_t *p)
 {
     crypt_buf_t plain;
 
     if (tx->store_tx.request.len == 0)
         return APR_SUCCESS;
     if (policy_unseal(&plain, tx->policy, tx->tx_key, &tx->store_tx.request, p) == APR_SUCCESS &&
-        policy_attributes_unpack(&tx->csr_der, &tx->attributes, &plain, p) == APR_SUCCESS)
+        policy_attributes_unpack(&tx->csr_der, &tx->attributes, &tx->signer_der, &plain, p) ==
+            APR_SUCCESS)
         return APR_SUCCESS;
     outcome_unavailable(out, "sealed-request", 0, p,
                         "the waiting request cannot be opened: was the challenge secret changed?");
@@ -98,7 +97,7 @@ apr_status_t policy_poll(policy_tx_t **ptx, policy_t *policy, const char *transa
     if (tx->state == POLICY_TX_CLAIMED &&
         strncmp(cookie, POLICY_COOKIE_CA, strlen(POLICY_COOKIE_CA)) == 0)
         tx->ca_cookie = cookie + strlen(POLICY_COOKIE_CA);
-    if (tx->state != POLICY_TX_PENDING && (rv = open_request(tx, out, p)) != APR_SUCCESS)
+    if (tx->state != POLICY_TX_PENDING && (rv = policy_open_waiting(tx, out, p)) != APR_SUCCESS)
         return rv;
     outcome_success(out);
     *ptx = tx;
@@ -149,30 +148,11 @@ apr_status_t policy_waiting_request(policy_t *policy, const char *tx_key, crypt_
         return APR_NOTFOUND;
     tx->policy = policy;
     tx->tx_key = tx_key;
-    rv = open_request(tx, out, p);
+    rv = policy_open_waiting(tx, out, p);
     *csr_der = tx->csr_der;
     *attributes = tx->attributes;
     *ptx = &tx->store_tx;
     return rv;
-}
-
-apr_status_t policy_decide(policy_t *policy, const char *tx_key, int approve, const char *by,
-                           const char *text, outcome_t *out, const log_sink_t *log, apr_pool_t *p)
-{
-    const policy_config_t *cfg = policy->cfg;
-    store_decision_t decision = {approve, by, text, POLICY_COOKIE_APPROVAL};
-    store_result_e result;
-    apr_status_t rv =
-        store_decide(cfg->store, cfg->service, tx_key, &decision, cfg->retention, &result, p);
-
-    outcome_success(out);
-    if (rv != APR_SUCCESS)
-        return policy_store_failed(policy, "decide", rv, out, log, p);
-    switch (result) {
-    case STORE_OK: return APR_SUCCESS;
-    case STORE_NOTFOUND: return APR_NOTFOUND;
-    default: return APR_EBUSY;
-    }
 }
 
 apr_status_t policy_find_certificate(policy_t *policy, const char *serial, crypt_buf_t *der,

@@ -10,6 +10,7 @@ extern const policy_provider_t policy_challenge, policy_intune, policy_known, po
     policy_registration_point, policy_sealed, policy_static, policy_webhook;
 
 #define POLICY_TEXT_UNAVAILABLE "The service is not available at the moment."
+#define POLICY_TEXT_DENIED "The request was denied."
 #define POLICY_STORE_RETRY apr_time_from_sec(30)
 #define POLICY_BUSY_RETRY apr_time_from_sec(5)
 
@@ -102,6 +103,10 @@ apr_status_t policy_seal(crypt_buf_t *sealed, const policy_t *policy, const char
                          const crypt_buf_t *plain, apr_pool_t *p);
 apr_status_t policy_unseal(crypt_buf_t *plain, const policy_t *policy, const char *tx_key,
                            const crypt_buf_t *sealed, apr_pool_t *p);
+
+/* Opens the request that waits with the transaction, and what verify added; none is no error.
+ * APR_EGENERAL with out UNAVAILABLE: it cannot be opened. */
+apr_status_t policy_open_waiting(policy_tx_t *tx, outcome_t *out, apr_pool_t *p);
 
 /* Sets out for a store that did not answer, and logs why; returns rv. */
 apr_status_t policy_store_failed(const policy_t *policy, const char *slot, apr_status_t rv,

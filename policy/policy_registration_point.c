@@ -285,7 +285,7 @@ static apr_status_t registration_notify(void *instance, const policy_tx_t *tx,
     }
     if (issued)
         return notify_issued(self, tx, body, call, out, log, p);
-    if (!tell_now(self, tx, body, call, log, p))
+    if (event->deferred || !tell_now(self, tx, body, call, log, p))
         *news = body;
     return APR_SUCCESS;
 }

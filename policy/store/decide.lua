@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- decide: prefix, tx_key, decision (approved or denied), by, text, retention, cookie; gives result
+-- decide: prefix, tx_key, decision (approved or denied), by, text, retention, cookie, trail (of a
+--         denial); gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -7,6 +8,7 @@ local function n(x) return string.format('%.0f', x) end
 local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, n(ms)) end
 end
+-- include trail.lua
 local key, id, decision = P .. 'tx:' .. ARGV[2], ARGV[2], ARGV[3]
 local tx = redis.call('HMGET', key, 'state', 'decision', 'lease', 'challenge', 'poll', 'until',
                       'cookie', 'owner')
@@ -56,4 +58,5 @@ if known then
     end
     keep(ckey, life)
 end
+trail(id, 8)
 return {'OK'}

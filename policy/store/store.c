@@ -463,7 +463,7 @@ apr_status_t store_decide(store_t *store, const char *service, const char *tx_ke
         return APR_ENOTIMPL;
     if (!is_service(service) || !is_hex(tx_key, STORE_ID_LEN) || retention <= 0 ||
         !is_text(decision->by, STORE_TEXT_MAX) || !is_text(decision->text, STORE_TEXT_MAX) ||
-        !is_text(decision->cookie, STORE_LONG_TEXT_MAX))
+        !is_text(decision->cookie, STORE_LONG_TEXT_MAX) || !is_trail(decision->trail))
         return invalid(p, "decide");
     return answer(store->provider->decide(store, service, tx_key, decision, retention, result, p),
                   result, STORE_NOTFOUND);

@@ -224,6 +224,7 @@ typedef struct store_decision_t {
     const char *by;     /* who, at most STORE_TEXT_MAX bytes */
     const char *text;   /* for people, at most STORE_TEXT_MAX bytes; "" none */
     const char *cookie; /* what is decided about waits with this one, as pend got it */
+    const store_trail_t *trail; /* what a denial leaves behind; NULL: nothing */
 } store_decision_t;
 
 /* What is known of a transaction; strings "" and times 0 where unknown. */

@@ -256,6 +256,7 @@ apr_status_t redis_decide(store_t *store, const char *service, const char *tx_ke
     redis_add_text(&args, decision->text);
     redis_add_span(&args, retention, 1, p);
     redis_add_text(&args, decision->cookie);
+    redis_add_trail(&args, decision->approve ? NULL : decision->trail, p);
     return redis_run_word(
         (redis_store_t *)store, REDIS_SCRIPT_DECIDE, service, &args,
         1u << STORE_OK | 1u << STORE_BUSY | 1u << STORE_CONFLICT | 1u << STORE_NOTFOUND, result, p);

@@ -99,6 +99,8 @@ apr_status_t sqlite_decide(store_t *store, const char *service, const char *tx_k
         if (*row.tx.challenge_id)
             db_query(c.db, decision->approve ? SQL_CHALLENGE_KEEP : SQL_CHALLENGE_BLAME, "tti",
                      service, row.tx.challenge_id, keep);
+        if (!decision->approve)
+            sqlite_leave_trail(&c, tx_key, decision->trail);
         *result = STORE_OK;
     }
     return sqlite_call_end(&c);

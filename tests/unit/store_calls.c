@@ -196,7 +196,7 @@ store_result_e calls_find_certificate(const char *serial)
 store_result_e calls_decide_cookie(int t, int approve, const char *cookie,
                                    apr_interval_time_t retention)
 {
-    store_decision_t decision = {approve, "admin@example", "seen in person", cookie};
+    store_decision_t decision = {approve, "admin@example", "seen in person", cookie, NULL};
     store_result_e result;
 
     ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1000 + t), &decision,

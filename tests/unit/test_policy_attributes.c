@@ -226,7 +226,7 @@ START_TEST(subject_without_text)
 
     a.subject_text = NULL;
     ck_assert_ptr_null(policy_attributes_write(&a, fixture_pool()));
-    ck_assert_int_eq(policy_attributes_pack(&plain, &csr, &a, fixture_pool()), APR_EGENERAL);
+    ck_assert_int_eq(policy_attributes_pack(&plain, &csr, &a, NULL, fixture_pool()), APR_EGENERAL);
 }
 END_TEST
 
@@ -235,12 +235,24 @@ START_TEST(packed)
     static const char *const json[] = {
         "{}", "{'device':'d'}",
         "{'template':'Device','subject':'CN=a','sid':'" SID "','device':'d','user':'u'}"};
-    crypt_buf_t csr = {(const unsigned char *)"\x30\x03" "abc", 5}, plain, part, again;
-    policy_attributes_t a = read_text(json[_i]), b;
+    crypt_buf_t csr = {(const unsigned char *)"\x30\x03" "abc", 5}, plain, part, again, kept;
+    policy_attributes_t a = read_text(json[_i % 3]), b;
+    fixture_certificate_t want = {0};
+    X509 *signer = _i < 3 ? NULL : fixture_certificate(fixture_pool(), &want), *same;
+    const unsigned char *der;
     apr_size_t n;
 
-    ck_assert_int_eq(policy_attributes_pack(&plain, &csr, &a, fixture_pool()), APR_SUCCESS);
-    ck_assert_int_eq(policy_attributes_unpack(&again, &b, &plain, fixture_pool()), APR_SUCCESS);
+    ck_assert_int_eq(policy_attributes_pack(&plain, &csr, &a, signer, fixture_pool()),
+                     APR_SUCCESS);
+    ck_assert_int_eq(policy_attributes_unpack(&again, &b, &kept, &plain, fixture_pool()),
+                     APR_SUCCESS);
+    ck_assert_int_eq(kept.len > 0, signer != NULL);
+    if (signer) {
+        der = kept.data;
+        same = crypt_x509_own(d2i_X509(NULL, &der, (long)kept.len), fixture_pool());
+        ck_assert_int_eq(X509_cmp(same, signer), 0);
+        ck_assert_ptr_eq(der, again.data);
+    }
     ck_assert_uint_eq(again.len, csr.len);
     ck_assert_mem_eq(again.data, csr.data, csr.len);
     ck_assert(policy_attributes_same(&a, &b));
@@ -252,8 +264,9 @@ START_TEST(packed)
     for (n = 1; n <= plain.len - csr.len; n++) {
         part.data = plain.data;
         part.len = n;
-        ck_assert_int_eq(policy_attributes_unpack(&again, &b, &part, fixture_pool()), APR_EINVAL);
-        ck_assert(policy_attributes_empty(&b) && again.len == 0);
+        ck_assert_int_eq(policy_attributes_unpack(&again, &b, &kept, &part, fixture_pool()),
+                         APR_EINVAL);
+        ck_assert(again.len == 0 && kept.len == 0);
     }
 }
 END_TEST
@@ -262,12 +275,15 @@ END_TEST
 START_TEST(damaged_packs)
 {
     static const char *const bytes[] = {"\1\0\0\0\2{}", "\1\0\0\0\2{]0", "\1\0\0\xff\xff{}0",
-                                        "\1\1\0\0\2{}0", "\1\0\1\0\2{}0"};
-    static const int lengths[] = {7, 8, 8, 8, 8};
-    crypt_buf_t plain = {(const unsigned char *)bytes[_i], lengths[_i]}, csr;
+                                        "\1\1\0\0\2{}0", "\1\0\1\0\2{}0",
+                                        "\2\0\0\0\2\0\0\0\1{}s", "\2\0\0\0\2\xff\xff\xff\xff{}s",
+                                        "\2\0\0\0\3\0\0\0\1{}s", "\2\0\0\0\2\0\0\0\1"};
+    static const int lengths[] = {7, 8, 8, 8, 8, 12, 12, 12, 9};
+    crypt_buf_t plain = {(const unsigned char *)bytes[_i], lengths[_i]}, csr, signer;
     policy_attributes_t a;
 
-    ck_assert_int_eq(policy_attributes_unpack(&csr, &a, &plain, fixture_pool()), APR_EINVAL);
+    ck_assert_int_eq(policy_attributes_unpack(&csr, &a, &signer, &plain, fixture_pool()),
+                     APR_EINVAL);
     ck_assert_ptr_null(csr.data);
 }
 END_TEST
@@ -402,8 +418,8 @@ Suite *test_policy_attributes_suite(void)
     tcase_add_loop_test(tcase, written_and_read_again, 0, 3);
     tcase_add_test(tcase, what_is_the_same);
     tcase_add_test(tcase, subject_without_text);
-    tcase_add_loop_test(tcase, packed, 0, 3);
-    tcase_add_loop_test(tcase, damaged_packs, 0, 5);
+    tcase_add_loop_test(tcase, packed, 0, 6);
+    tcase_add_loop_test(tcase, damaged_packs, 0, 9);
     tcase_add_loop_test(tcase, setting, 0, COUNT(setting_cases));
     tcase_add_loop_test(tcase, setting_of_challenges, 0, 5);
     tcase_add_loop_test(tcase, known_identifiers, 0, COUNT(sid_cases));

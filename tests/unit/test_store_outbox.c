@@ -23,6 +23,46 @@ typedef struct race_t {
     volatile int errors, go, leases;
 } race_t;
 
+/* A denial leaves news, once; an approval and a decision that is refused leave none. */
+START_TEST(denial)
+{
+    store_trail_t trail;
+    store_decision_t decision = {1, "admin@example", "", "cookie 1", &trail};
+    store_result_e result;
+
+    OPEN();
+    trail = calls_trail("", 1, 1);
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_pend(1, 1, KEEP), STORE_OK);
+    ck_assert_int_eq(calls_find(1), STORE_OK);
+    decision.cookie = calls.tx.cookie;
+    ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1001), &decision, KEEP,
+                                  &result, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_OK);
+    decision.approve = 0;
+    ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1001), &decision, KEEP,
+                                  &result, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_CONFLICT);
+    ck_assert_int_eq(calls_news_count(), 0);
+    ck_assert_int_eq(calls_claim(2, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_pend(2, 1, KEEP), STORE_OK);
+    ck_assert_int_eq(calls_find(2), STORE_OK);
+    decision.cookie = calls.tx.cookie;
+    ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1002), &decision, KEEP,
+                                  &result, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_OK);
+    ck_assert_int_eq(calls_news_count(), 1);
+    ck_assert_int_eq(store_decide(calls.store, calls.service, calls_id(1002), &decision, KEEP,
+                                  &result, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_OK);
+    ck_assert_int_eq(calls_news_count(), 1);
+}
+END_TEST
+
 START_TEST(news_are_taken_and_settled)
 {
     apr_array_header_t *list;
@@ -543,6 +583,7 @@ Suite *test_store_outbox_suite(void)
     tcase_add_unchecked_fixture(all, store_fixture_start, store_fixture_stop);
     tcase_add_checked_fixture(all, fixture_setup, fixture_teardown);
     tcase_set_timeout(all, 60);
+    tcase_add_loop_test(all, denial, 0, KIND_COUNT);
     tcase_add_loop_test(all, news_are_taken_and_settled, 0, KIND_COUNT);
     tcase_add_loop_test(all, longest_due_first, 0, KIND_COUNT);
     tcase_add_loop_test(all, waits_and_leases_end, 0, KIND_COUNT);

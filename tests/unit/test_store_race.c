@@ -240,7 +240,7 @@ END_TEST
 /* One worker: half approve each transaction, half deny it. */
 static void decide(int worker)
 {
-    store_decision_t decision = {worker % 2, "worker", "race", ""};
+    store_decision_t decision = {worker % 2, "worker", "race", "", NULL};
     apr_pool_t *pool;
     store_result_e result;
     int n;

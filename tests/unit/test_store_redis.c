@@ -239,7 +239,7 @@ static apr_status_t ask(store_t *store, char slot, store_result_e *result)
 {
     static const char *const hex =
         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    store_decision_t decision = {0, "", "", ""};
+    store_decision_t decision = {0, "", "", "", NULL};
     store_pend_t pend = {"", 0, 1, NULL, 1, "", 0};
     apr_pool_t *p = fixture_pool();
     apr_array_header_t *list;

@@ -363,7 +363,7 @@ END_TEST
 
 START_TEST(wrong_arguments)
 {
-    store_decision_t good = {1, "x", "", "cookie 7"}, bad;
+    store_decision_t good = {1, "x", "", "cookie 7", NULL}, bad;
     crypt_buf_t cert, request;
     store_result_e result;
     store_pend_t pend;
@@ -418,7 +418,7 @@ END_TEST
 START_TEST(hostile_decisions)
 {
     static const char *const texts[] = {"'; DROP TABLE tx; --", "\r\n$5\r\n", "\xff\xfe", "%s%n"};
-    store_decision_t decision = {0, "", "", "cookie 7"};
+    store_decision_t decision = {0, "", "", "cookie 7", NULL};
     store_result_e result;
     int i;
 
