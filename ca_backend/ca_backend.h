@@ -23,6 +23,11 @@
 
 typedef struct ca_t ca_t;                       /* one configured backend of a service */
 typedef struct ca_provider_t ca_provider_t;
+typedef struct ca_api_t ca_api_t;               /* see ca_module.h */
+
+/* How ap_register_provider() knows backends, which other modules may add. */
+#define CA_PROVIDER_GROUP   "scep_ca"
+#define CA_PROVIDER_VERSION "1"
 
 typedef enum {
     CA_ISSUED,      /* leaf, chain */
@@ -63,6 +68,7 @@ typedef struct ca_config_t {
     const char *crl_file;                   /* ScepCRLFile, PEM or DER; NULL: none */
     apr_interval_time_t not_before_skew;
     const ca_ledger_t *ledger;              /* for CA_CAP_LEDGER; NULL: such a CA cannot revoke */
+    const ca_api_t *api;                    /* what a backend in another module may call */
 } ca_config_t;
 
 /* The longest grace of ca_check_signer(): so long a revocation counts after the end. */
@@ -114,6 +120,12 @@ struct ca_provider_t {
      * borrowed.  NULL slot or APR_ENOTIMPL: it cannot. */
     apr_status_t (*get0_identity)(void *instance, X509 **pcert, EVP_PKEY **pkey);
 };
+
+/* From here on for mod_scep itself. */
+#ifndef CA_MODULE
+
+/* For ca_config_t. */
+extern const ca_api_t ca_api;
 
 /* Known backends, ended by NULL: one new file and one line in ca_backend.c each. */
 extern const ca_provider_t *const ca_builtin[];
@@ -213,5 +225,7 @@ apr_status_t ca_revoke_certificate(ca_t *ca, const crypt_buf_t *der, int reason,
 int ca_is_reason(int reason);
 
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
+
+#endif /* CA_MODULE */
 
 #endif /* CA_BACKEND_H */

@@ -6,6 +6,8 @@
 #ifndef MOD_SCEP_H
 #define MOD_SCEP_H
 
+#include "../ca_backend/ca_backend.h"
+
 #include <httpd.h>
 #include <http_config.h>
 #include <http_core.h>
@@ -14,8 +16,8 @@
  * ca_provider_t. */
 #define SCEP_STORE_GROUP "scep_store"
 #define SCEP_POLICY_GROUP "scep_policy"
-#define SCEP_CA_GROUP "scep_ca"
-#define SCEP_PROVIDER_VERSION "0"
+#define SCEP_CA_GROUP CA_PROVIDER_GROUP
+#define SCEP_PROVIDER_VERSION CA_PROVIDER_VERSION
 
 extern module AP_MODULE_DECLARE_DATA scep_module;
 

@@ -10,6 +10,8 @@
 #include <apr_strings.h>
 #include <http_log.h>
 
+#define PROVIDER_VERSIONS 100 /* so many are looked for under a name that this version lacks */
+
 APLOG_USE_MODULE(scep);
 
 const char *scep_scope(cmd_parms *cmd, const char *label, int repeatable, scep_props_t **pprops)
@@ -306,6 +308,24 @@ static const char *absolute_option(cmd_parms *cmd, const settings_key_t *keys, c
     return word;
 }
 
+/* Why there is no provider NAME in a group: error text. */
+static const char *unknown_provider(cmd_parms *cmd, const char *group, const char *name)
+{
+    int version;
+
+    for (version = 0; version < PROVIDER_VERSIONS; version++) {
+        const char *other = apr_itoa(cmd->temp_pool, version);
+
+        if (strcmp(other, SCEP_PROVIDER_VERSION) && ap_lookup_provider(group, name, other)) {
+            return apr_psprintf(cmd->pool, "%s: the module that brings '%s' was built for version "
+                                "%s of mod_scep's headers, this is version " SCEP_PROVIDER_VERSION
+                                ": it has to be built again", cmd->cmd->name, name, other);
+        }
+    }
+    return apr_psprintf(cmd->pool, "%s: unknown name '%s'; known are: %s", cmd->cmd->name, name,
+                        known(group, cmd->pool));
+}
+
 /* Finds NAME in its group and keeps the options; error text or NULL. */
 static const char *provider_words(cmd_parms *cmd, const char *group, int argc, char *const argv[],
                                   const settings_key_t *(*keys)(const void *provider),
@@ -321,8 +341,7 @@ static const char *provider_words(cmd_parms *cmd, const char *group, int argc, c
     words->name = argv[0];
     words->provider = ap_lookup_provider(group, argv[0], SCEP_PROVIDER_VERSION);
     if (!words->provider) {
-        return apr_psprintf(cmd->pool, "%s: unknown name '%s'; known are: %s", cmd->cmd->name,
-                            argv[0], known(group, cmd->pool));
+        return unknown_provider(cmd, group, argv[0]);
     }
     copy = apr_pcalloc(cmd->pool, sizeof(*copy) * argc);
     for (i = 1; i < argc; i++) {

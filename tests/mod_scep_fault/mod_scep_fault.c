@@ -22,8 +22,6 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define FAULT_CA_GROUP "scep_ca"
-#define FAULT_PROVIDER_VERSION "0"
 #define FAULT_COOKIE "fault-1"
 
 typedef enum {
@@ -133,7 +131,7 @@ static const char *fault_create(void **pinstance, const settings_t *settings,
     const char *err;
 
     *pinstance = fault;
-    fault->local = ap_lookup_provider(FAULT_CA_GROUP, "local", FAULT_PROVIDER_VERSION);
+    fault->local = ap_lookup_provider(CA_PROVIDER_GROUP, "local", CA_PROVIDER_VERSION);
     if (fault->local == NULL) {
         return "backend local is not there: is mod_scep loaded?";
     }
@@ -365,11 +363,11 @@ static const ca_provider_t foreign_provider = {
 /* Registers the backends. */
 static void register_hooks(apr_pool_t *p)
 {
-    ap_register_provider(p, FAULT_CA_GROUP, "fault-remote", FAULT_PROVIDER_VERSION,
+    ap_register_provider(p, CA_PROVIDER_GROUP, "fault-remote", CA_PROVIDER_VERSION,
                          &remote_provider);
-    ap_register_provider(p, FAULT_CA_GROUP, "fault-foreign", FAULT_PROVIDER_VERSION,
+    ap_register_provider(p, CA_PROVIDER_GROUP, "fault-foreign", CA_PROVIDER_VERSION,
                          &foreign_provider);
-    ap_register_provider(p, FAULT_CA_GROUP, "fault", FAULT_PROVIDER_VERSION, &fault_provider);
+    ap_register_provider(p, CA_PROVIDER_GROUP, "fault", CA_PROVIDER_VERSION, &fault_provider);
 }
 
 module AP_MODULE_DECLARE_DATA scep_fault_module = {
