@@ -250,6 +250,11 @@ apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey)
                ? ca->provider->get0_identity(ca->instance, pcert, pkey) : APR_ENOTIMPL;
 }
 
+int ca_can_revoke(const ca_t *ca)
+{
+    return ca->provider->revoke != NULL;
+}
+
 int ca_is_reason(int reason)
 {
     switch (reason) {

@@ -220,6 +220,9 @@ apr_status_t ca_revoke(ca_t *ca, const ASN1_INTEGER *serial, int reason, outcome
 apr_status_t ca_revoke_certificate(ca_t *ca, const crypt_buf_t *der, int reason, outcome_t *out,
                                    const log_sink_t *log, apr_pool_t *p);
 
+/* Whether the backend can revoke at all. */
+int ca_can_revoke(const ca_t *ca);
+
 /* Whether ca_revoke() takes the reason: unspecified, keyCompromise, affiliationChanged, superseded,
  * cessationOfOperation, privilegeWithdrawn.  A hold would have to be released again. */
 int ca_is_reason(int reason);

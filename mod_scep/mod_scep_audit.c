@@ -285,3 +285,43 @@ void scep_audit_early(request_rec *r, const scep_service_conf_t *service, int ht
     }
     scep_audit_write(r, service, &response);
 }
+
+void scep_audit_revocation(request_rec *r, const scep_service_conf_t *service,
+                           const scep_audit_revocation_t *what)
+{
+    scep_log_file_t *log = service->audit_log;
+    audit_t a;
+    char *text;
+
+    if (!log) {
+        return;
+    }
+    a.line = json_object();
+    a.limit = ID_MAX; /* all texts together fit into any line */
+    a.cut = 0;
+    a.p = r->pool;
+    add_time(&a, "time", apr_time_now(), 1);
+    add(&a, "host", scep_log_file_host(log));
+    add(&a, "service", service->name);
+    add(&a, "operation", "Revoke");
+    add(&a, "transactionID", what->transaction_id);
+    add(&a, "client", r->useragent_ip);
+    add(&a, "by", r->user);
+    add(&a, "subject", what->subject);
+    add(&a, "serial", what->serial);
+    add(&a, "revocation", what->reason);
+    add(&a, "text", what->text);
+    add(&a, "result", outcome_result_name(what->outcome->result));
+    add(&a, "reason", what->outcome->reason);
+    add(&a, "detail", what->outcome->detail);
+    json_object_set_new(a.line, "httpStatus", json_integer(what->http_status));
+    if (a.cut) {
+        json_object_set_new(a.line, "cut", json_true());
+    }
+    text = json_dumps(a.line, JSON_COMPACT);
+    json_decref(a.line);
+    if (text) {
+        scep_log_file_write(log, r, apr_pstrcat(r->pool, text, "\n", NULL), strlen(text) + 1);
+    }
+    free(text);
+}

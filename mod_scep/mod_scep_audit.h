@@ -21,4 +21,17 @@ void scep_audit_early(request_rec *r, const scep_service_conf_t *service, int ht
 void scep_audit_owner(const scep_trace_t *trace, const char **device, const char **user,
                       apr_pool_t *p);
 
+/* A person's revocation of a certificate, done or not. */
+typedef struct scep_audit_revocation_t {
+    const char *serial, *subject, *transaction_id;
+    const char *reason; /* the CRLReason's name */
+    const char *text;   /* what the person says about it; "" nothing */
+    const outcome_t *outcome;
+    int http_status;
+} scep_audit_revocation_t;
+
+/* Writes its line. */
+void scep_audit_revocation(request_rec *r, const scep_service_conf_t *service,
+                           const scep_audit_revocation_t *what);
+
 #endif /* MOD_SCEP_AUDIT_H */

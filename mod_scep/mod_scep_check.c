@@ -236,6 +236,7 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
         scep_check_error(check, service, "ScepCABackend", "%s: the CA has no name and key",
                          e->ca->name);
     }
+    service->revocations = scep_ledger_get0_name(ledger);
     scep_check_chain(check, service);
 }
 

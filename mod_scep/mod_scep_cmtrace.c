@@ -311,3 +311,23 @@ void scep_cmtrace_write(request_rec *r, const scep_service_conf_t *service,
     }
     flush(&c);
 }
+
+void scep_cmtrace_revocation(request_rec *r, const scep_service_conf_t *service,
+                             const scep_audit_revocation_t *what)
+{
+    int done = what->outcome->result == OUTCOME_SUCCESS;
+    scep_trace_t trace;
+    cmtrace_t c;
+
+    if (!service->policy_log) {
+        return;
+    }
+    memset(&trace, 0, sizeof(trace));
+    trace.transaction_id = what->transaction_id;
+    open_block(&c, r, service, &trace);
+    line(&c, PLUGIN, done ? INFO : ERROR,
+         apr_psprintf(r->pool, "Certificate %s was %s by %s, reason %s: %s", what->serial,
+                      done ? "revoked" : "not revoked", inert(r->user, TEXT_MAX / 4, r->pool),
+                      what->reason, inert(what->text, TEXT_MAX / 2, r->pool)));
+    flush(&c);
+}

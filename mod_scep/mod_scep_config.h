@@ -130,6 +130,7 @@ typedef struct scep_service_conf_t {
     scep_props_t effective; /* after merge and presets */
     store_t *store;
     scep_service_t core;
+    const char *revocations; /* as which service of the store the CA's ledger is; NULL: none */
     int enrolls; /* it has a CA; otherwise it is a registration point only */
     struct scep_log_file_t *audit_log, *policy_log; /* opened by open_logs; NULL: none */
     apr_array_header_t *warnings; /* of const char*: said at a real start and by a test */

@@ -189,3 +189,10 @@ int scep_ledger_name(ca_ledger_t *made, apr_pool_t *p)
     ledger->issuer = store_issuer(&part[0], p);
     return ledger->issuer != NULL;
 }
+
+const char *scep_ledger_get0_name(const ca_ledger_t *made)
+{
+    const ledger_t *ledger = made->baton;
+
+    return ledger->name;
+}

@@ -15,4 +15,7 @@ ca_ledger_t *scep_ledger_make(const scep_service_conf_t *service, apr_pool_t *p)
  * memory or SHA-256 is missing; the ledger gives no answer then. */
 int scep_ledger_name(ca_ledger_t *ledger, apr_pool_t *p);
 
+/* That name, as a service of the store; NULL: it has none. */
+const char *scep_ledger_get0_name(const ca_ledger_t *ledger);
+
 #endif /* MOD_SCEP_LEDGER_H */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Revocation by issuer and serial number (see mod_scep_revoke.h). */
 #include "mod_scep_revoke.h"
+#include "mod_scep_inventory.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/bn.h>
@@ -63,6 +64,9 @@ apr_status_t scep_revoke(void *baton, const char *issuer, const char *serial, in
     }
     if (BN_hex2bn(&bn, serial) && (number = BN_to_ASN1_INTEGER(bn, NULL)) != NULL) {
         rv = ca_revoke(revoke->service->core.ca, number, reason, out, p);
+        if (rv == APR_SUCCESS) {
+            scep_inventory_note(revoke->service, serial, reason, revoke->log, p);
+        }
     }
     else {
         outcome_unavailable(out, "revoke", 0, p, "the serial number cannot be read");

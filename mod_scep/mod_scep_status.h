@@ -55,5 +55,8 @@ int scep_status_send_page(request_rec *r, int status, const char *title, const c
 /* The pages' bodies, from the JSON: all services; one transaction with its forms. */
 const char *scep_status_page_services(const json_t *services, const char *done, apr_pool_t *p);
 const char *scep_status_page_tx(const json_t *tx, const char *service, apr_pool_t *p);
+/* A page of certificates; one of them with the form that revokes it. */
+const char *scep_status_page_certificates(const json_t *page, apr_pool_t *p);
+const char *scep_status_page_certificate(const json_t *certificate, apr_pool_t *p);
 
 #endif /* MOD_SCEP_STATUS_H */

@@ -335,6 +335,8 @@ const char *scep_status_page_services(const json_t *services, const char *done, 
         put(&h, "<h3>Issued certificates</h3>");
         put_outbox(&h, json_object_get(service, "outbox"));
         put_records(&h, json_object_get(service, "records"));
+        put(&h, "<p><a href=\"?service=%s&amp;certificates=\">All certificates</a></p>",
+            text(&h, service, "service"));
     }
     return end(&h);
 }
