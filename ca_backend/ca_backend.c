@@ -22,6 +22,7 @@ const ca_provider_t *const ca_builtin[] = {
     &ca_local_provider,
     &ca_none_provider,
     &ca_exec_provider,
+    &ca_cmp_provider,
     NULL
 };
 
@@ -86,8 +87,8 @@ static void swap(STACK_OF(X509) *chain, int a, int b)
     (void)sk_X509_set(chain, b, cert);
 }
 
-/* Puts the issuing CA first and its issuers behind it: files are written in any order. */
-static void order_chain(STACK_OF(X509) *chain)
+/* Files are written in any order. */
+void ca_order_chain(STACK_OF(X509) *chain)
 {
     int i, n = sk_X509_num(chain);
 
@@ -136,7 +137,7 @@ static const char *set_chain(ca_t *ca, apr_pool_t *p)
         if (err != NULL) {
             return err;
         }
-        order_chain(ca->chain);
+        ca_order_chain(ca->chain);
     }
     else if (ca->provider->get0_identity != NULL && ca->provider->chain != NULL &&
              ca->provider->chain(ca->instance, &ca->chain, NULL, p) != APR_SUCCESS) {

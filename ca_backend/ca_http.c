@@ -32,6 +32,9 @@ const char *ca_http_make(http_client_t **pclient, const char *backend, const set
     if (error == NULL) {
         error = http_settings_read(&o, settings, p);
     }
+    if (error == NULL) {
+        error = settings_get_flag(settings, "plain", 0, &o.plain, p);
+    }
     o.concurrency = CALLS_MAX;
     if (error == NULL) {
         error = http_client_make(pclient, &o, p);

@@ -23,8 +23,8 @@
 
 /*
  * For the slot create: reads the options and the credentials, which are read again when they
- * change.  timeout is 8 s without the option.  The gate limits how many calls there are.  Error
- * text in p, NULL on success.
+ * change.  timeout is 8 s without the option.  The gate limits how many calls there are.  With
+ * plain=on (not of CA_HTTP_KEYS) http: is taken as well.  Error text in p, NULL on success.
  */
 const char *ca_http_make(http_client_t **pclient, const char *backend, const settings_t *settings,
                          const ca_config_t *cfg, apr_pool_t *p);

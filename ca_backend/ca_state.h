@@ -40,6 +40,9 @@ struct ca_t {
 /* A store that trusts every certificate of chain, owned by p; NULL if there is no memory. */
 X509_STORE *ca_store_make(STACK_OF(X509) *chain, apr_pool_t *p);
 
+/* Puts the issuing CA first and its issuers behind it. */
+void ca_order_chain(STACK_OF(X509) *chain);
+
 /* The template of that name; the default's if there is none. */
 const ca_template_t *ca_find_template(const ca_t *ca, const char *name);
 
