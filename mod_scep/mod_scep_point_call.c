@@ -3,6 +3,7 @@
 #include "mod_scep_point.h"
 #include "mod_scep_log.h"
 #include "core/enroll.h"
+#include "core/renewal.h"
 #include <apr_strings.h>
 #include <openssl/evp.h>
 
@@ -78,9 +79,10 @@ static int make_request(policy_request_t *request, scep_trace_t *trace, request_
     return 1;
 }
 
-/* Whether a renewal's certificate in use is of the fronts' CA; 0: trace->outcome says why not. */
-static int check_signer(scep_trace_t *trace, const scep_service_conf_t *service, X509 *signer,
-                        const log_sink_t *log, apr_pool_t *p)
+/* Whether a renewal's certificate in use is of the fronts' CA, or (*foreign) of one that counts too;
+ * 0: trace->outcome says why not. */
+static int check_signer(scep_trace_t *trace, int *foreign, const scep_service_conf_t *service,
+                        X509 *signer, const log_sink_t *log, apr_pool_t *p)
 {
     const scep_renewal_t *rules = &service->core.renewal;
     outcome_t *out = &trace->outcome;
@@ -92,8 +94,7 @@ static int check_signer(scep_trace_t *trace, const scep_service_conf_t *service,
                        "ScepRenewal is off");
         return 0;
     }
-    rv = ca_check_signer(service->core.ca, signer, rules->foreign, apr_time_now(), rules->grace,
-                         out, log, p);
+    rv = scep_check_signer(foreign, service->core.ca, rules, signer, out, log, p);
     if (rv == APR_NOTFOUND) {
         outcome_refuse(out, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_CERT_SIGNATURE, "renewal-signer",
                        "A renewal must be signed with a certificate of this authority.", p,
@@ -121,7 +122,8 @@ void scep_point_verify(scep_trace_t *trace, policy_attributes_t *attributes, req
     policy_tx_t *tx = NULL;
 
     if (make_request(&request, trace, r, service, message, front) &&
-        (!message->signer || check_signer(trace, service, message->signer, log, r->pool))) {
+        (!message->signer || check_signer(trace, &request.signer_foreign, service, message->signer, log,
+                                          r->pool))) {
         policy_point_verify(&tx, attributes, service->core.policy, &request, &trace->outcome, log,
                             r->pool);
     }

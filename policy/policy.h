@@ -73,12 +73,19 @@ typedef enum {
     POLICY_BY_SIGNER     /* renewal: signer is a checked certificate of this service's CA */
 } policy_authorization_e;
 
+/* What one provider of a chain remembers of a request between its slots; in the request's pool. */
+typedef struct policy_memo_t {
+    const void *instance, *data;
+} policy_memo_t;
+
 /* One request as policy sees it; all borrowed for the call's request. */
 typedef struct policy_request_t {
     policy_authorization_e authorization;
     const csr_t *csr;
     const char *challenge; /* csr->challenge; NULL: none */
     const X509 *signer;    /* renewal: the certificate in use; NULL: initial request */
+    int signer_foreign;    /* another CA's, whose certificates count here too (ScepRenewalCAFile):
+                            * what it attests of its holder is not taken over */
     const char *template_name;
     const char *transaction_id;
     const crypt_buf_t *signer_key; /* DER SubjectPublicKeyInfo of the message's signer */
@@ -91,6 +98,7 @@ typedef struct policy_request_t {
      * knows has to agree. */
     const char *device, *user;
     apr_time_t deadline;
+    policy_memo_t *memo; /* empty at first; NULL: nothing is remembered */
 } policy_request_t;
 
 /*

@@ -159,11 +159,11 @@ static const char *bound_sid(const policy_bound_t *bound, apr_pool_t *p)
 }
 
 void policy_attributes_sid(policy_attributes_t *attributes, const policy_bound_t *bound,
-                           const X509 *signer, apr_pool_t *p)
+                           const policy_request_t *request, apr_pool_t *p)
 {
     attributes->sid = bound ? bound_sid(bound, p) : NULL;
-    if (!attributes->sid && signer)
-        attributes->sid = certificate_sid(signer, p);
+    if (!attributes->sid && request->signer && !request->signer_foreign)
+        attributes->sid = certificate_sid(request->signer, p);
 }
 
 /*

@@ -34,11 +34,11 @@ const char *policy_attributes_setting_sid(int *adds_sid, const settings_t *setti
 
 /*
  * The security identifier that nobody has to be asked for: the only one that the challenge is bound
- * to (bound NULL: to nothing), else that of the certificate in use (signer NULL: an initial
- * request).  One that is not spelled as below is none.
+ * to (bound NULL: to nothing), else that of a renewal's certificate in use, if our CA issued it:
+ * what another one attests counts in its domain.  One that is not spelled as below is none.
  */
 void policy_attributes_sid(policy_attributes_t *attributes, const policy_bound_t *bound,
-                           const X509 *signer, apr_pool_t *p);
+                           const policy_request_t *request, apr_pool_t *p);
 
 /* Whose the challenge is, as it is bound; what that does not say stays. */
 void policy_attributes_owner(policy_attributes_t *attributes, const policy_bound_t *bound);

@@ -286,7 +286,7 @@ static apr_status_t check_bound(const challenge_policy_t *self, const policy_tx_
     rv = policy_bound_check(bound, tx->request->csr, tx->request->template_name, out, p);
     policy_attributes_owner(attributes, bound);
     if (rv == APR_SUCCESS && self->adds_sid)
-        policy_attributes_sid(attributes, bound, tx->request->signer, p);
+        policy_attributes_sid(attributes, bound, tx->request, p);
     return rv;
 }
 
@@ -302,7 +302,7 @@ static apr_status_t challenge_verify(void *instance, const policy_tx_t *tx,
 
     (void)log;
     if (tx->request->signer && self->adds_sid)
-        policy_attributes_sid(attributes, NULL, tx->request->signer, p);
+        policy_attributes_sid(attributes, NULL, tx->request, p);
     if (tx->request->signer && !*held->challenge_id)
         return APR_SUCCESS;
     for (i = 0; tx->request->challenge && i < 2; i++) {

@@ -36,6 +36,7 @@ apr_status_t policy_point_request(policy_request_t *request, const policy_point_
     *key = message->signer ? key_of(message->signer, p) : csr->spki_der;
     request->authorization = message->signer ? POLICY_BY_SIGNER : POLICY_BY_CHALLENGE;
     request->csr = csr;
+    request->memo = apr_pcalloc(p, sizeof(*request->memo));
     request->challenge = csr->challenge;
     request->signer = message->signer;
     request->signer_key = key;

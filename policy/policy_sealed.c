@@ -30,11 +30,13 @@ typedef struct sealed_policy_t {
     sealed_files_t files;
     sealed_keys_t keys;
     apr_interval_time_t lifetime, skew;
+    int adds_sid; /* the security identifier that a challenge is bound to */
     void *plain; /* the instance of policy "challenge" for short ones; NULL: refused */
 } sealed_policy_t;
 
 /* What is sealed; strings are not NULL. */
 typedef struct content_t {
+    const char *challenge; /* that it was found in */
     const char *id; /* the name it is stored under */
     const char *caller, *template_name, *bound;
     apr_time_t issued, expires;
@@ -51,6 +53,7 @@ static const settings_key_t sealed_keys[] = {{"certificate", "FILE", 1},
                                              {"lifetime", "DURATION", 0},
                                              {"clockSkew", "DURATION", 0},
                                              {"short", "on|off", 0},
+                                             {"attributes", "sid", 0},
                                              {NULL, NULL, 0}};
 
 /* Pool cleanup: overwrites a text. */
@@ -84,6 +87,8 @@ static const char *sealed_create(void **pinstance, const settings_t *s,
                                       &self->skew, p);
     if (!error)
         error = settings_get_flag(s, "short", 0, &plain, p);
+    if (!error)
+        error = policy_attributes_setting_sid(&self->adds_sid, s, p);
     if (!error && plain)
         error = policy_challenge.create(&self->plain, s, cfg, p);
     *pinstance = self;
@@ -260,8 +265,8 @@ static int read_content(content_t *content, const sealed_policy_t *self, json_t 
 
 /* Opens a challenge.  APR_SUCCESS, or APR_EACCES with out refused: whoever made it, it was not this
  * service for a request of today. */
-static apr_status_t open_challenge(content_t *content, const sealed_policy_t *self,
-                                   const char *challenge, outcome_t *out, apr_pool_t *p)
+static apr_status_t open_anew(content_t *content, const sealed_policy_t *self,
+                              const char *challenge, outcome_t *out, apr_pool_t *p)
 {
     const char *reason, *detail;
     crypt_buf_t plain;
@@ -280,7 +285,31 @@ static apr_status_t open_challenge(content_t *content, const sealed_policy_t *se
                                 "it was sealed for another service, or by another version");
         return APR_EACCES;
     }
+    content->challenge = challenge;
     return APR_SUCCESS;
+}
+
+/*
+ * The same for the request's challenge, whose private key operation and signature are done once for
+ * a request: what reserve opened is remembered for verify.
+ */
+static apr_status_t open_challenge(content_t *content, const sealed_policy_t *self,
+                                   const policy_request_t *request, outcome_t *out, apr_pool_t *p)
+{
+    policy_memo_t *memo = request->memo;
+    const content_t *known = memo && memo->instance == self ? memo->data : NULL;
+    apr_status_t rv;
+
+    if (known && known->challenge == request->challenge) {
+        *content = *known;
+        return APR_SUCCESS;
+    }
+    rv = open_anew(content, self, request->challenge, out, p);
+    if (rv == APR_SUCCESS && memo) {
+        memo->instance = self;
+        memo->data = apr_pmemdup(p, content, sizeof(*content));
+    }
+    return rv;
 }
 
 /* Whether now is within the challenge's time; otherwise out is refused. */
@@ -355,7 +384,7 @@ static apr_status_t sealed_reserve(void *instance, const policy_request_t *reque
         return policy_challenge.reserve(self->plain, request, claim, out, p);
     claim->challenge_id[1] = NULL;
     claim->adopt = NULL;
-    if (open_challenge(&content, self, request->challenge, out, p) != APR_SUCCESS)
+    if (open_challenge(&content, self, request, out, p) != APR_SUCCESS)
         return nobodys(claim, out, p);
     claim->challenge_id[0] = content.id;
     if (is_in_time(self, &content, now, out, p)) {
@@ -370,11 +399,13 @@ static apr_status_t sealed_reserve(void *instance, const policy_request_t *reque
 }
 
 /* Phases 2 and 3. */
-static apr_status_t check_request(const content_t *content, const policy_request_t *request,
+static apr_status_t check_request(const sealed_policy_t *self, const content_t *content,
+                                  const policy_request_t *request,
                                   policy_attributes_t *attributes, outcome_t *out, apr_pool_t *p)
 {
     policy_bound_t *bound;
     const char *error;
+    apr_status_t rv;
 
     if (*content->template_name && strcmp(content->template_name, request->template_name) != 0) {
         policy_refuse_challenge(out, "challenge-template", p,
@@ -392,10 +423,13 @@ static apr_status_t check_request(const content_t *content, const policy_request
         return APR_EGENERAL;
     }
     policy_attributes_owner(attributes, bound);
-    return policy_bound_check(bound, request->csr, request->template_name, out, p);
+    rv = policy_bound_check(bound, request->csr, request->template_name, out, p);
+    if (rv == APR_SUCCESS && self->adds_sid)
+        policy_attributes_sid(attributes, bound, request, p);
+    return rv;
 }
 
-/* Opens the challenge once more: what the store keeps of it decides nothing. */
+/* Goes by what is sealed: what the store keeps of it decides nothing. */
 static apr_status_t sealed_verify(void *instance, const policy_tx_t *tx,
                                   policy_attributes_t *attributes, outcome_t *out,
                                   const log_sink_t *log, apr_pool_t *p)
@@ -406,6 +440,8 @@ static apr_status_t sealed_verify(void *instance, const policy_tx_t *tx,
     content_t content;
     apr_status_t rv;
 
+    if (request->signer && self->adds_sid)
+        policy_attributes_sid(attributes, NULL, request, p);
     if (request->signer && !*held)
         return APR_SUCCESS;
     if (self->plain && request->challenge && !sealed_looks(request->challenge))
@@ -414,7 +450,7 @@ static apr_status_t sealed_verify(void *instance, const policy_tx_t *tx,
         policy_refuse_missing(out, p);
         return APR_EACCES;
     }
-    rv = open_challenge(&content, self, request->challenge, out, p);
+    rv = open_challenge(&content, self, request, out, p);
     if (rv != APR_SUCCESS)
         return rv;
     if (strlen(held) != STORE_ID_LEN || CRYPTO_memcmp(content.id, held, STORE_ID_LEN) != 0) {
@@ -422,7 +458,7 @@ static apr_status_t sealed_verify(void *instance, const policy_tx_t *tx,
                                 "the transaction holds another challenge");
         return APR_EACCES;
     }
-    return check_request(&content, request, attributes, out, p);
+    return check_request(self, &content, request, attributes, out, p);
 }
 
 const policy_provider_t policy_sealed = {.name = "sealed",

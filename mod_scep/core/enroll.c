@@ -106,6 +106,7 @@ void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request
 {
     memset(asked, 0, sizeof(*asked));
     asked->csr = csr;
+    asked->memo = apr_pcalloc(ctx->pool, sizeof(*asked->memo));
     asked->challenge = csr->challenge;
     asked->transaction_id = message->transaction_id;
     asked->signer_key = &message->signer_spki;
@@ -304,6 +305,7 @@ void scep_enroll(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
     scep_ask(&asked, ctx, request, message, csr);
     asked.authorization = authorization.by;
     asked.signer = authorization.signer;
+    asked.signer_foreign = authorization.foreign;
     asked.template_name = trace->template_name;
     begin(enrollment, ctx, request, message, &asked, trace);
 }

@@ -58,6 +58,7 @@ static void resume(scep_enrollment_t *enrollment, const scep_ctx_t *ctx,
     scep_ask(&asked, ctx, request, message, csr);
     asked.authorization = authorization.by;
     asked.signer = authorization.signer;
+    asked.signer_foreign = authorization.foreign;
     if (policy_resume(tx, &asked, &trace->outcome, ctx->pool) == APR_SUCCESS)
         scep_sign(enrollment, ctx, tx, trace);
 }

@@ -127,13 +127,26 @@ static apr_status_t check_rules(const scep_ctx_t *ctx, const scep_message_t *mes
     return ca_check_key(ctx->service->ca, template_name, message->signer_key, out, ctx->pool);
 }
 
+apr_status_t scep_check_signer(int *foreign, ca_t *ca, const scep_renewal_t *rules, X509 *signer,
+                               outcome_t *out, const log_sink_t *log, apr_pool_t *p)
+{
+    apr_time_t now = apr_time_now();
+    apr_status_t rv = ca_check_signer(ca, signer, NULL, now, rules->grace, out, log, p);
+
+    *foreign = 0;
+    if (rv != APR_NOTFOUND || !rules->foreign)
+        return rv;
+    rv = ca_check_signer(ca, signer, rules->foreign, now, rules->grace, out, log, p);
+    *foreign = rv == APR_SUCCESS;
+    return rv;
+}
+
 /* APR_SUCCESS: the signer may renew; APR_NOTFOUND: it is none of ours; other: out says why not. */
-static apr_status_t check_signer(X509 **psigner, const scep_ctx_t *ctx,
+static apr_status_t check_signer(X509 **psigner, int *foreign, const scep_ctx_t *ctx,
                                  const scep_message_t *message, const csr_t *csr,
                                  const char *template_name, outcome_t *out)
 {
     const cert_info_t *info = message->signer_cert->info;
-    const scep_renewal_t *rules = &ctx->service->renewal;
     apr_status_t rv;
 
     *psigner = NULL;
@@ -141,8 +154,8 @@ static apr_status_t check_signer(X509 **psigner, const scep_ctx_t *ctx,
     if (X509_NAME_cmp(info->issuer, info->subject) == 0 ||
         (*psigner = signer_make(message, ctx->pool)) == NULL)
         return APR_NOTFOUND;
-    rv = ca_check_signer(ctx->service->ca, *psigner, rules->foreign, apr_time_now(), rules->grace,
-                         out, ctx->log, ctx->pool);
+    rv = scep_check_signer(foreign, ctx->service->ca, &ctx->service->renewal, *psigner, out,
+                           ctx->log, ctx->pool);
     if (rv != APR_SUCCESS)
         return rv;
     return check_rules(ctx, message, *psigner, csr, template_name, out);
@@ -152,9 +165,9 @@ apr_status_t scep_authorize(scep_authorization_t *authorization, unsigned allowe
                             const scep_ctx_t *ctx, const scep_message_t *message,
                             const csr_t *csr, const char *template_name, outcome_t *out)
 {
-    int same = same_key(message, csr);
+    int same = same_key(message, csr), foreign = 0;
     X509 *signer = NULL;
-    apr_status_t rv = check_signer(&signer, ctx, message, csr, template_name, out);
+    apr_status_t rv = check_signer(&signer, &foreign, ctx, message, csr, template_name, out);
 
     memset(authorization, 0, sizeof(*authorization));
     authorization->renews = "";
@@ -165,6 +178,7 @@ apr_status_t scep_authorize(scep_authorization_t *authorization, unsigned allowe
                           ctx->pool);
         authorization->by = POLICY_BY_SIGNER;
         authorization->signer = signer;
+        authorization->foreign = foreign;
         authorization->renews = crypt_serial_text(X509_get0_serialNumber(signer), ctx->pool);
         return APR_SUCCESS;
     }

@@ -16,6 +16,7 @@
 typedef struct scep_authorization_t {
     policy_authorization_e by;
     X509 *signer;               /* BY_SIGNER: the certificate in use; else NULL */
+    int foreign;                /* it is of ScepRenewalCAFile, not of this service's CA */
     const char *renews;         /* its serial number; "" */
 } scep_authorization_t;
 
@@ -26,5 +27,9 @@ typedef struct scep_authorization_t {
 apr_status_t scep_authorize(scep_authorization_t *authorization, unsigned allowed,
                             const scep_ctx_t *ctx, const scep_message_t *message,
                             const csr_t *csr, const char *template_name, outcome_t *out);
+
+/* ca_check_signer() by the rules of a service; *foreign: it was good by rules->foreign alone. */
+apr_status_t scep_check_signer(int *foreign, ca_t *ca, const scep_renewal_t *rules, X509 *signer,
+                               outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 
 #endif /* SCEP_RENEWAL_H */

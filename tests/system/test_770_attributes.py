@@ -380,8 +380,14 @@ def test_renewals(server, hooks, keys):
 @pytest.fixture(scope="module")
 def bound(module_factory):
     """Challenges that add the identifier that they are bound to, and such that do not."""
-    return module_factory.httpd([service("adding", "ScepPolicy challenge attributes=sid"),
-                                 service("plain")], server=settings()).start()
+    made = [service("adding", "ScepPolicy challenge attributes=sid"), service("plain"), service("sealed")]
+    files = made[2].pki
+    files.write("point.pem", pki.pem_of(pki.certificate("point", pki.key("sealed"), usage=(
+        "digital_signature", "key_encipherment"))), 0o644)
+    files.write("point.key", pki.pem(pki.key("sealed")))
+    made[2].add("ScepPolicy sealed certificate=%s key=%s attributes=sid" % (
+        files.path("point.pem"), files.path("point.key")))
+    return module_factory.httpd(made, server=settings()).start()
 
 
 def mint(server, which, body):
@@ -397,17 +403,35 @@ def enroll(server, which, key, body, *extensions):
     return client.enroll(key, mint(server, which, body), subject="CN=bound", extensions=extensions)
 
 
+@pytest.mark.parametrize("which", [0, 2], ids=["challenge", "sealed"])
 @pytest.mark.parametrize("extension", [sid_extension(SID), uri_extension(SID_URI + SID)], ids=["OID", "URI"])
-def test_bound_identifier(bound, keys, extension):
+def test_bound_identifier(bound, keys, extension, which):
     """Policy vouches for it, so it may stand there; and a renewal keeps it."""
-    reply = enroll(bound, 0, keys[0], {"san": {"sid": SID}}, extension)
+    reply = enroll(bound, which, keys[0], {"san": {"sid": SID}}, extension)
     assert reply.status == scep.SUCCESS and sid_of(reply.leaf) == sid_value(SID)
-    client = bound.client(keep_alive=False)
+    client = bound.client(which, keep_alive=False)
     renewed = client.renew(keys[1], pki.der_of(reply.leaf), keys[0])
     assert renewed.status == scep.SUCCESS and sid_of(renewed.leaf) == sid_value(SID)
     assert scep._san_of(pki.der_of(renewed.leaf)) == scep._san_of(pki.der_of(reply.leaf))
-    other = enroll(bound, 0, keys[2], {"san": {"sid": OTHER_SID}}, extension)
+    other = enroll(bound, which, keys[2], {"san": {"sid": OTHER_SID}}, extension)
     assert (other.status, other.fail_info) == (scep.FAILURE, scep.BAD_REQUEST)
+
+
+def test_identifier_of_another_ca(factory, keys):
+    """A renewal takes the names of its certificate over, not the account that another CA's maps it to."""
+    other = conf.Service(pki.make("intermediate")).add(*TEMPLATES, "ScepPolicy challenge attributes=sid")
+    old = factory.httpd([other], server=settings()).start()
+    leaf = enroll(old, 0, keys[0], {"san": {"sid": SID}}, sid_extension(SID)).leaf
+    assert sid_of(leaf) == sid_value(SID)
+    file = env.folder("foreign") / "old-ca.pem"
+    file.write_bytes(pki.pem_of(other.pki.load("ca.pem")))
+    new = factory.httpd([service("adding", "ScepPolicy challenge attributes=sid", "ScepRenewalCAFile %s" % file)],
+                        server=settings())
+    new.expect("ScepRenewalCAFile")
+    new.start()
+    for server, kept in ((old, sid_value(SID)), (new, None)):
+        reply = server.client(keep_alive=False).renew(keys[1], pki.der_of(leaf), keys[0])
+        assert reply.status == scep.SUCCESS and sid_of(reply.leaf) == kept
 
 
 def test_identifier_of_an_unbound_challenge(bound, keys):

@@ -357,7 +357,8 @@ static const struct {
 START_TEST(known_identifiers)
 {
     fixture_certificate_t want = {0};
-    policy_attributes_t a = {0};
+    policy_attributes_t a = {0}, b = {0}, c = {0};
+    policy_request_t request = {0}, initial = {0};
     policy_bound_t *bound = NULL;
     X509 *signer = NULL;
     const char *json, *error;
@@ -372,11 +373,17 @@ START_TEST(known_identifiers)
                                      sid_cases[_i].extension, NULL);
         signer = fixture_certificate(fixture_pool(), &want);
     }
-    policy_attributes_sid(&a, bound, signer, fixture_pool());
+    request.signer = signer;
+    policy_attributes_sid(&a, bound, &request, fixture_pool());
     if (sid_cases[_i].sid)
         ck_assert_pstr_eq(a.sid, sid_cases[_i].sid);
     else
         ck_assert_ptr_null(a.sid);
+    /* what another CA attests is not ours */
+    request.signer_foreign = 1;
+    policy_attributes_sid(&b, bound, &request, fixture_pool());
+    policy_attributes_sid(&c, bound, &initial, fixture_pool());
+    ck_assert_pstr_eq(b.sid, c.sid);
 }
 END_TEST
 

@@ -199,6 +199,38 @@ START_TEST(is_bound)
 }
 END_TEST
 
+/* What was opened is remembered for the request, and for no other challenge. */
+START_TEST(opened_once)
+{
+    policy_memo_t memo = {NULL, NULL};
+    const char *unfit;
+    int i;
+
+    start(NULL);
+    unfit = mint("{\"template\":\"Other\"}");
+    f->request.memo = &memo;
+    for (i = 0; i < 2; i++) {
+        allowed(mint("{\"template\":\"Device\"}"));
+        ck_assert_ptr_nonnull(memo.data);
+        ck_assert_int_eq(policy_fixture_finish(POLICY_EVENT_ISSUED), APR_SUCCESS);
+    }
+    refused(unfit, "challenge-template", OUTCOME_PHASE_PERMISSION);
+    policy_fixture_finish(POLICY_EVENT_REFUSED);
+    /* verify asks the memo, and the key only without it */
+    policy_fixture_request(mint("{\"template\":\"Device\"}"), NULL);
+    ck_assert_int_eq(policy_begin(&f->tx, f->policy, &f->request, &f->out, f->sink, f->p),
+                     APR_SUCCESS);
+    ((char *)f->request.challenge)[0] ^= 1;
+    for (i = 0; i < 2; i++) {
+        const grant_t *grant;
+
+        ck_assert_int_eq(policy_verify(&grant, f->tx, &f->out, f->sink, f->p),
+                         i == 0 ? APR_SUCCESS : APR_EACCES);
+        memset(&memo, 0, sizeof(memo));
+    }
+}
+END_TEST
+
 START_TEST(params_are_checked)
 {
     static const char *const bad[] = {"{}", "{\"nonsense\":1}", "{\"lifetime\":\"2d\"}",
@@ -636,6 +668,7 @@ Suite *test_policy_sealed_suite(void)
     tcase_add_test(tc, works_once);
     tcase_add_test(tc, transient_failure_frees_it);
     tcase_add_test(tc, is_bound);
+    tcase_add_test(tc, opened_once);
     tcase_add_loop_test(tc, params_are_checked, 0, 5);
     tcase_add_loop_test(tc, forgeries_are_refused, 0, COUNT(forgeries));
     tcase_add_test(tc, every_byte_counts);
