@@ -210,6 +210,13 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
     return err;
 }
 
+const char *ca_prepare(ca_t *ca, uid_t uid, gid_t gid, int *away, apr_pool_t *p)
+{
+    *away = 0;
+    return ca->provider->prepare != NULL
+               ? ca->provider->prepare(ca->instance, uid, gid, away, p) : NULL;
+}
+
 apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
 {
     apr_status_t rv = apr_thread_mutex_create(&ca->crl.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);

@@ -20,6 +20,7 @@
 #include "ca_ledger.h"
 #include "ca_template.h"
 #include <apr_tables.h>
+#include <sys/types.h>
 
 typedef struct ca_t ca_t;                       /* one configured backend of a service */
 typedef struct ca_provider_t ca_provider_t;
@@ -97,6 +98,10 @@ struct ca_provider_t {
      * text in p, NULL on success.  Private keys are read and matched here too, as root. */
     const char *(*create)(void **pinstance, const settings_t *settings, const ca_config_t *cfg,
                           apr_pool_t *p);
+    /* Once at each start, as root, before there are children, which run as uid and gid; not in
+     * "httpd -t".  NULL slot: nothing to do.  Error text in p, NULL on success; *away, preset to 0:
+     * it may go well later, so a server that only restarts need not end. */
+    const char *(*prepare)(void *instance, uid_t uid, gid_t gid, int *away, apr_pool_t *p);
     apr_status_t (*child_init)(void *instance, apr_pool_t *pchild);
 
     /* APR_SUCCESS when answer is filled; any other status counts as CA_RETRY with unknown and
@@ -143,6 +148,7 @@ const settings_key_t *ca_keys(const ca_provider_t *provider, apr_pool_t *p);
  */
 const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const char *const *argv,
                     const ca_config_t *cfg, apr_pool_t *p);
+const char *ca_prepare(ca_t *ca, uid_t uid, gid_t gid, int *away, apr_pool_t *p);
 apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild);
 const char *ca_name(const ca_t *ca);
 int ca_capabilities(const ca_t *ca);

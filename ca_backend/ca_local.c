@@ -24,7 +24,9 @@ typedef struct local_template_t {
 
 static const settings_key_t local_keys[] = {
     {"certificate", "FILE", 1},
-    {"key", "FILE", 1},
+    {"key", "FILE-OR-pkcs11:URI", 1},
+    {"pinFile", "FILE", 0},
+    {"pkcs11Module", "FILE", 0},
     {"digest", "sha256|sha384|sha512", 0},
     {"signature", "pkcs1|pss", 0},
     {"crlLifetime", "TIME|off", 0},
@@ -213,14 +215,15 @@ static int add_extensions(X509 *cert, const local_template_t *made, const ca_req
            add_sid(cert, grant_sid(request->grant));
 }
 
-/* The signed certificate, owned by p; NULL if OpenSSL fails. */
+/* The signed certificate, owned by p; NULL if OpenSSL fails, or, with *error, a token does. */
 static X509 *build(const local_t *local, const local_template_t *made, const ca_request_t *request,
-                   apr_time_t not_after, apr_pool_t *p)
+                   apr_time_t not_after, const char **error, const log_sink_t *log, apr_pool_t *p)
 {
     const csr_t *csr = request->csr;
     time_t from = (time_t)apr_time_sec(grant_not_before(request->grant));
     X509 *cert = crypt_x509_own(X509_new(), p);
 
+    *error = NULL;
     ERR_clear_error();
     if (cert == NULL || !X509_set_version(cert, X509_VERSION_3) ||
         !set_serial(cert, grant_serial(request->grant)) ||
@@ -230,7 +233,7 @@ static X509 *build(const local_t *local, const local_template_t *made, const ca_
         (made->template->subject == CA_FROM_CSR &&
          !X509_set_subject_name(cert, request->subject)) ||
         !copy_key(cert, csr) || !add_extensions(cert, made, request) ||
-        !local_sign_certificate(local, cert)) {
+        !local_sign_certificate(local, cert, error, log, p)) {
         return NULL;
     }
     return cert;
@@ -243,6 +246,7 @@ static apr_status_t local_submit(void *instance, const ca_request_t *request, ca
     const local_t *local = instance;
     const local_template_t *made = find_template(local, request->template);
     apr_time_t now = apr_time_now(), not_after;
+    const char *error;
 
     answer->result = CA_RETRY;
     /* the service's own templates are there (httpd -t), one that policy asks for need not be */
@@ -269,7 +273,13 @@ static apr_status_t local_submit(void *instance, const ca_request_t *request, ca
         answer->result = CA_REJECTED;
         return APR_SUCCESS;
     }
-    answer->leaf = build(local, made, request, not_after, p);
+    answer->leaf = build(local, made, request, not_after, &error, log, p);
+    if (answer->leaf == NULL && error != NULL) {
+        answer->down = 1;
+        log_openssl_errors(log, LOG_SINK_ERR, SCEPTAG(0372), error);
+        outcome_unavailable(&answer->outcome, "ca-key", 0, p, "the CA's key: %s", error);
+        return APR_SUCCESS;
+    }
     if (answer->leaf == NULL) {
         log_openssl_errors(log, LOG_SINK_ERR, SCEPTAG(0310), "local CA cannot sign");
         outcome_unavailable(&answer->outcome, "ca-sign", 0, p, "the local CA cannot sign");
@@ -277,6 +287,16 @@ static apr_status_t local_submit(void *instance, const ca_request_t *request, ca
     }
     answer->result = CA_ISSUED;
     return APR_SUCCESS;
+}
+
+/* See ca_provider_t.child_init. */
+static apr_status_t local_child_init(void *instance, apr_pool_t *pchild)
+{
+    local_t *local = instance;
+    apr_status_t rv = local_crl_child_init(local, pchild);
+
+    return rv == APR_SUCCESS && local->token != NULL ? token_key_child_init(local->token, pchild)
+                                                     : rv;
 }
 
 /* See ca_provider_t.chain. */
@@ -296,14 +316,24 @@ static apr_status_t local_health(void *instance, const char **text, apr_pool_t *
 {
     const local_t *local = instance;
     char date[APR_RFC822_DATE_LEN];
+    OSSL_LIB_CTX *libctx;
+    EVP_PKEY *key;
 
-    if (apr_time_now() < local->not_after) {
-        *text = "";
-        return APR_SUCCESS;
+    *text = "";
+    if (apr_time_now() >= local->not_after) {
+        apr_rfc822_date(date, local->not_after);
+        *text = apr_psprintf(p, "the CA certificate expired on %s", date);
+        return APR_EGENERAL;
     }
-    apr_rfc822_date(date, local->not_after);
-    *text = apr_psprintf(p, "the CA certificate expired on %s", date);
-    return APR_EGENERAL;
+    if (local->token != NULL) {
+        key = token_key_get(local->token, &libctx, text, NULL, p);
+        if (key == NULL) {
+            return APR_EGENERAL;
+        }
+        token_key_done(local->token, 1);
+        *text = "";
+    }
+    return APR_SUCCESS;
 }
 
 /* See ca_provider_t.get0_identity. */
@@ -311,9 +341,10 @@ static apr_status_t local_get0_identity(void *instance, X509 **pcert, EVP_PKEY *
 {
     local_t *local = instance;
 
-    *pcert = local->cert;
+    /* a CA's key in a token signs certificates, it does not open requests */
+    *pcert = local->token == NULL ? local->cert : NULL;
     *pkey = local->key;
-    return APR_SUCCESS;
+    return local->token == NULL ? APR_SUCCESS : APR_ENOTIMPL;
 }
 
 const ca_provider_t ca_local_provider = {
@@ -321,7 +352,8 @@ const ca_provider_t ca_local_provider = {
     .keys = local_keys,
     .capabilities = CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID | CA_CAP_LEDGER,
     .create = local_create,
-    .child_init = local_crl_child_init,
+    .prepare = local_prepare,
+    .child_init = local_child_init,
     .submit = local_submit,
     .chain = local_chain,
     .health = local_health,

@@ -3,6 +3,7 @@
 #ifndef CA_LOCAL_H
 #define CA_LOCAL_H
 
+#include "../common/token_key.h"
 #include "ca_backend.h"
 #include <apr_thread_mutex.h>
 
@@ -18,7 +19,8 @@ typedef struct local_crl_t {
 
 typedef struct local_t {
     X509 *cert;
-    EVP_PKEY *key;
+    EVP_PKEY *key;                      /* NULL: it is in the token */
+    token_key_t *token;                 /* NULL: it is key */
     const char *digest;                 /* NULL: the key has its own (Edwards curves) */
     int pss;                            /* RSA signs with PSS instead of PKCS #1 v1.5 */
     STACK_OF(X509) *chain;
@@ -45,9 +47,14 @@ STACK_OF(X509_EXTENSION) *local_extensions_make(const local_t *local, const ca_t
  * which then is the first one; error text in p, NULL on success. */
 const char *local_key_configure(local_t *local, const settings_t *settings, apr_pool_t *p);
 
-/* Signs as configured; 0 if OpenSSL fails, whose error queue says why. */
-int local_sign_certificate(const local_t *local, X509 *cert);
-int local_sign_crl(const local_t *local, X509_CRL *crl);
+/* Signs as configured; 0 if that fails: *error, in p, says why the token is away, or it is NULL,
+ * and OpenSSL's error queue says why. */
+int local_sign_certificate(const local_t *local, X509 *cert, const char **error,
+                           const log_sink_t *log, apr_pool_t *p);
+int local_sign_crl(const local_t *local, X509_CRL *crl, apr_pool_t *p);
+
+/* See ca_provider_t.prepare: tries a key in a token. */
+const char *local_prepare(void *instance, uid_t uid, gid_t gid, int *away, apr_pool_t *p);
 
 /* Finds the name constraints of the CA and its issuers, as far as these are known; error text in p,
  * NULL on success. */

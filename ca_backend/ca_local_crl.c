@@ -171,7 +171,7 @@ static int is_listed(const ca_revoked_t *revoked, apr_time_t now)
 
 /* Fills and signs the list; 0 if that fails. */
 static int fill(X509_CRL *crl, const local_t *local, apr_int64_t number,
-                const apr_array_header_t *list, apr_time_t from, apr_time_t to)
+                const apr_array_header_t *list, apr_time_t from, apr_time_t to, apr_pool_t *p)
 {
     ASN1_TIME *start = ASN1_TIME_set(NULL, (time_t)apr_time_sec(from));
     ASN1_TIME *end = ASN1_TIME_set(NULL, (time_t)apr_time_sec(to));
@@ -186,7 +186,7 @@ static int fill(X509_CRL *crl, const local_t *local, apr_int64_t number,
         ok = !is_listed(revoked, from) || add_revoked(crl, revoked);
     }
     ok = ok && X509_CRL_sort(crl) && add_extensions(crl, local, number) &&
-         local_sign_crl(local, crl);
+         local_sign_crl(local, crl, p);
     ASN1_TIME_free(end);
     ASN1_TIME_free(start);
     return ok;
@@ -214,7 +214,7 @@ static const char *make(crypt_buf_t *der, const local_t *local, apr_int64_t numb
     crl = X509_CRL_new();
     /* from a little before now, for devices whose clock is slow */
     if (!fill(crl, local, number, list, now - local->skew,
-              to < local->not_after ? to : local->not_after) ||
+              to < local->not_after ? to : local->not_after, p) ||
         (len = i2d_X509_CRL(crl, &data)) <= 0) {
         error = "the CRL cannot be signed";
     }

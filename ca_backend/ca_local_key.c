@@ -137,13 +137,13 @@ static int set_pss(const local_t *local, EVP_PKEY_CTX *how)
 }
 
 /* A context to sign with key, to be freed; NULL if that fails. */
-static EVP_MD_CTX *signing_context(const local_t *local, EVP_PKEY *key)
+static EVP_MD_CTX *signing_context(const local_t *local, EVP_PKEY *key, OSSL_LIB_CTX *libctx)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *how = NULL;
 
     if (ctx == NULL ||
-        EVP_DigestSignInit_ex(ctx, &how, local->digest, NULL, NULL, key, NULL) != 1 ||
+        EVP_DigestSignInit_ex(ctx, &how, local->digest, libctx, NULL, key, NULL) != 1 ||
         !set_pss(local, how)) {
         EVP_MD_CTX_free(ctx);
         return NULL;
@@ -151,13 +151,14 @@ static EVP_MD_CTX *signing_context(const local_t *local, EVP_PKEY *key)
     return ctx;
 }
 
-/* Makes a signature and verifies it by the certificate's key; error text, NULL on success. */
-static const char *probe(const local_t *local, EVP_PKEY *key, apr_pool_t *p)
+/* Makes a signature and verifies it by the certificate's key: see token_check_fn. */
+static const char *probe(void *baton, EVP_PKEY *key, OSSL_LIB_CTX *libctx, apr_pool_t *p)
 {
+    const local_t *local = baton;
     static const unsigned char data[] = "probe";
     unsigned char signature[4096];
     size_t len = sizeof(signature);
-    EVP_MD_CTX *sign = signing_context(local, key), *verify = EVP_MD_CTX_new();
+    EVP_MD_CTX *sign = signing_context(local, key, libctx), *verify = EVP_MD_CTX_new();
     EVP_PKEY_CTX *how = NULL;
     const char *error = NULL, *reason;
 
@@ -172,7 +173,8 @@ static const char *probe(const local_t *local, EVP_PKEY *key, apr_pool_t *p)
                                      X509_get0_pubkey(local->cert), NULL) != 1 ||
              !set_pss(local, how) ||
              EVP_DigestVerify(verify, signature, len, data, sizeof(data)) != 1) {
-        error = "the CA's certificate does not verify what the CA's key signs";
+        error = "the key does not belong to the CA's certificate, which does not verify what it "
+                "signs";
     }
     EVP_MD_CTX_free(verify);
     EVP_MD_CTX_free(sign);
@@ -180,37 +182,130 @@ static const char *probe(const local_t *local, EVP_PKEY *key, apr_pool_t *p)
     return error;
 }
 
+/* The key in a token: only its name is looked at; error text, NULL on success. */
+static const char *name_token(local_t *local, const settings_t *settings, const char *uri,
+                              apr_pool_t *p)
+{
+    token_options_t options;
+
+    memset(&options, 0, sizeof(options));
+    options.uri = uri;
+    options.module = settings_get(settings, "pkcs11Module", NULL);
+    options.pin_file = settings_get(settings, "pinFile", NULL);
+    options.check = probe;
+    options.baton = local;
+    local->cert = sk_X509_value(local->chain, 0);
+    return token_key_make(&local->token, &options, p);
+}
+
+/* The key in a file; error text, NULL on success. */
+static const char *load_file(local_t *local, const settings_t *settings, const char *file,
+                             apr_pool_t *p)
+{
+    const char *err;
+
+    if (settings_get(settings, "pinFile", NULL) != NULL ||
+        settings_get(settings, "pkcs11Module", NULL) != NULL) {
+        return "pinFile= and pkcs11Module= are for key=pkcs11:...";
+    }
+    err = crypt_load_key(&local->key, file, p);
+    return err != NULL ? err
+                       : match_key(local, settings_get(settings, "certificate", ""), file, p);
+}
+
 const char *local_key_configure(local_t *local, const settings_t *settings, apr_pool_t *p)
 {
-    const char *name = settings_get(settings, "key", "");
-    const char *err = crypt_load_key(&local->key, name, p);
+    const char *name = settings_get(settings, "key", ""), *err;
+    const EVP_PKEY *key;
 
-    if (err == NULL) {
-        err = match_key(local, settings_get(settings, "certificate", ""), name, p);
-    }
-    if (err != NULL || (err = check_kind(local->key, name, p)) != NULL ||
-        (err = set_digest(local, settings_get(settings, "digest", NULL), local->key, p)) != NULL ||
-        (err = set_padding(local, settings_get(settings, "signature", NULL), local->key, p)) !=
-            NULL) {
+    err = token_is_uri(name) ? name_token(local, settings, name, p)
+                             : load_file(local, settings, name, p);
+    if (err != NULL) {
         return err;
     }
-    return probe(local, local->key, p);
+    key = X509_get0_pubkey(local->cert);
+    if (key == NULL) {
+        ERR_clear_error();
+        return "the CA's certificate has a key that cannot be read";
+    }
+    if ((err = check_kind(key, name, p)) != NULL ||
+        (err = set_digest(local, settings_get(settings, "digest", NULL), key, p)) != NULL ||
+        (err = set_padding(local, settings_get(settings, "signature", NULL), key, p)) != NULL) {
+        return err;
+    }
+    return local->token != NULL ? NULL : probe(local, local->key, NULL, p);
 }
 
-int local_sign_certificate(const local_t *local, X509 *cert)
+/* X509_sign_ctx() or X509_CRL_sign_ctx(). */
+typedef int sign_fn(void *what, EVP_MD_CTX *ctx);
+
+/* Signs with key; 0 if that fails. */
+static int sign_with(const local_t *local, EVP_PKEY *key, OSSL_LIB_CTX *libctx, sign_fn *fn,
+                     void *what)
 {
-    EVP_MD_CTX *ctx = signing_context(local, local->key);
-    int ok = ctx != NULL && X509_sign_ctx(cert, ctx) > 0;
+    EVP_MD_CTX *ctx = signing_context(local, key, libctx);
+    int ok = ctx != NULL && fn(what, ctx) > 0;
 
     EVP_MD_CTX_free(ctx);
     return ok;
 }
 
-int local_sign_crl(const local_t *local, X509_CRL *crl)
+/* Signs as configured; see local_sign_certificate(). */
+static int sign(const local_t *local, sign_fn *fn, void *what, const char **error,
+                const log_sink_t *log, apr_pool_t *p)
 {
-    EVP_MD_CTX *ctx = signing_context(local, local->key);
-    int ok = ctx != NULL && X509_CRL_sign_ctx(crl, ctx) > 0;
+    OSSL_LIB_CTX *libctx;
+    EVP_PKEY *key;
+    int tries, ok = 0;
 
-    EVP_MD_CTX_free(ctx);
+    *error = NULL;
+    ERR_clear_error();
+    if (local->token == NULL) {
+        return sign_with(local, local->key, NULL, fn, what);
+    }
+    /* a second chance for a token that is opened again in between */
+    for (tries = 0; tries < 2 && !ok; tries++) {
+        key = token_key_get(local->token, &libctx, error, log, p);
+        if (key == NULL) {
+            return 0;
+        }
+        ERR_clear_error();
+        ok = sign_with(local, key, libctx, fn, what);
+        token_key_done(local->token, ok);
+    }
+    *error = ok ? NULL : "the token does not sign";
     return ok;
+}
+
+/* See sign_fn. */
+static int sign_certificate(void *what, EVP_MD_CTX *ctx)
+{
+    return X509_sign_ctx(what, ctx);
+}
+
+/* See sign_fn. */
+static int sign_crl(void *what, EVP_MD_CTX *ctx)
+{
+    return X509_CRL_sign_ctx(what, ctx);
+}
+
+int local_sign_certificate(const local_t *local, X509 *cert, const char **error,
+                           const log_sink_t *log, apr_pool_t *p)
+{
+    return sign(local, sign_certificate, cert, error, log, p);
+}
+
+int local_sign_crl(const local_t *local, X509_CRL *crl, apr_pool_t *p)
+{
+    const char *error;
+
+    return sign(local, sign_crl, crl, &error, NULL, p);
+}
+
+const char *local_prepare(void *instance, uid_t uid, gid_t gid, int *away, apr_pool_t *p)
+{
+    local_t *local = instance;
+
+    *away = 0;
+    return local->token != NULL ? token_key_try(local->token, uid, gid, away, p) : NULL;
 }

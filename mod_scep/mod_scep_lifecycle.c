@@ -10,6 +10,7 @@
 #include "mod_scep_status_files.h"
 #include "mod_scep_worker.h"
 #include <apr_file_io.h>
+#include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <unistd.h>
@@ -181,6 +182,25 @@ static int fail(const scep_service_conf_t *service, const char *directive, const
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* Lets the CA look at what only a start can try.  What may be back later ends a start, where
+ * somebody looks, but not a server that runs and only restarts. */
+static int prepare_ca(const scep_service_conf_t *service, const start_t *start)
+{
+    int away = 0, generation = 0;
+    const char *err = ca_prepare(service->core.ca, start->uid, start->gid, &away, start->ptemp);
+
+    if (!err) {
+        return OK;
+    }
+    if (!away || ap_mpm_query(AP_MPMQ_GENERATION, &generation) != APR_SUCCESS || !generation) {
+        return fail(service, "ScepCABackend", err);
+    }
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, service->server,
+                 SCEPTAG(0590) ": service %s: %s; it is tried again when a device asks",
+                 service->name, err);
+    return OK;
+}
+
 /* Files and secrets of one service, then its start-up lines; a visitor of scep_each_service(). */
 static int start_service(scep_service_conf_t *service, void *baton)
 {
@@ -218,6 +238,9 @@ static int start_service(scep_service_conf_t *service, void *baton)
     err = policy_prepare(service->core.policy, start->uid, start->gid, log, start->pconf);
     if (err) {
         return fail(service, "ScepPolicy", err);
+    }
+    if (prepare_ca(service, start) != OK) {
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     service->metrics = scep_metrics_take(service->name);
     tell(service, start);

@@ -105,6 +105,7 @@ def files():
     folder, old = pki.Pki(env.folder("document")), pki.make()
     for name in ("ca.pem", "ca.key", "ra-sign.pem", "ra-sign.key", "ra-enc.pem", "ra-enc.key"):
         folder.write(name, (old.folder / name).read_bytes())
+    folder.write("ca.pin", b"1234\n")
     folder.write("ca-chain.pem", (old.folder / "chain.pem").read_bytes())
     key = pki.key("next-ca")
     ca = pki.certificate("Next CA", key, ca=True, usage=pki.CA_USAGE, days=7000)
@@ -132,6 +133,7 @@ def test_configurations_of_the_document(factory, number):
     if "ScepTemplate" in block:
         lines += list(templates().values())
     text = "<ScepService document>\n%s\n</ScepService>\n" % "\n".join(lines)
+    text = text.replace("/usr/lib/softhsm/libsofthsm2.so", folder.path("ca.pin"))     # any file: it is not loaded
     server = factory.httpd([text.replace("/etc/apache2/scep/", str(folder.folder) + "/")], admin=False)
     status, output = server.configtest()
     assert status == 0 and "Syntax OK" in output, output
