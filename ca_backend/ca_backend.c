@@ -26,122 +26,23 @@ const ca_provider_t *const ca_builtin[] = {
     NULL
 };
 
-/* Pool cleanup; returns APR_SUCCESS. */
-static apr_status_t store_cleanup(void *data)
-{
-    X509_STORE_free(data);
-    return APR_SUCCESS;
-}
-
-X509_STORE *ca_store_make(STACK_OF(X509) *chain, apr_pool_t *p)
-{
-    X509_STORE *store = X509_STORE_new();
-    int i, n = sk_X509_num(chain);
-
-    if (store == NULL) {
-        return NULL;
-    }
-    apr_pool_cleanup_register(p, store, store_cleanup, apr_pool_cleanup_null);
-    for (i = 0; i < n; i++) {
-        if (!X509_STORE_add_cert(store, sk_X509_value(chain, i))) {
-            return NULL;
-        }
-    }
-    /* the file need not hold the root: what it holds is trusted by configuration */
-    return X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) ? store : NULL;
-}
-
-/* Index of the certificate in chain from "from" on that issued cert; -1 if there is none. */
-static int find_issuer(STACK_OF(X509) *chain, X509 *cert, int from)
-{
-    int i;
-
-    for (i = from; i < sk_X509_num(chain); i++) {
-        if (X509_check_issued(sk_X509_value(chain, i), cert) == X509_V_OK) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* Whether the certificate at index issued another one of chain. */
-static int issued_another(STACK_OF(X509) *chain, int index)
-{
-    int i;
-
-    for (i = 0; i < sk_X509_num(chain); i++) {
-        if (i != index && X509_check_issued(sk_X509_value(chain, index),
-                                            sk_X509_value(chain, i)) == X509_V_OK) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Exchanges two certificates of chain. */
-static void swap(STACK_OF(X509) *chain, int a, int b)
-{
-    X509 *cert = sk_X509_value(chain, a);
-
-    (void)sk_X509_set(chain, a, sk_X509_value(chain, b));
-    (void)sk_X509_set(chain, b, cert);
-}
-
-/* Files are written in any order. */
-void ca_order_chain(STACK_OF(X509) *chain)
-{
-    int i, n = sk_X509_num(chain);
-
-    for (i = 0; i < n && issued_another(chain, i); i++) {
-        continue;
-    }
-    if (i > 0 && i < n) {
-        swap(chain, 0, i);
-    }
-    for (i = 1; i < n; i++) {
-        int issuer = find_issuer(chain, sk_X509_value(chain, i - 1), i);
-
-        if (issuer > i) {
-            swap(chain, i, issuer);
-        }
-    }
-    ERR_clear_error();
-}
-
-/* Error text if a certificate of the chain is not a CA's, else NULL. */
-static const char *check_chain(STACK_OF(X509) *chain, const char *file, apr_pool_t *p)
-{
-    int i;
-
-    for (i = 0; i < sk_X509_num(chain); i++) {
-        X509 *cert = sk_X509_value(chain, i);
-
-        if (X509_check_ca(cert) == 0) {
-            return apr_psprintf(p, "%s: certificate %d (%s) is not a CA's", file, i + 1,
-                                crypt_name_text(X509_get_subject_name(cert), p));
-        }
-    }
-    return NULL;
-}
-
 /* Learns the chain as far as no network is needed; error text, NULL on success. */
-static const char *set_chain(ca_t *ca, apr_pool_t *p)
+static const char *set_chain(ca_t *ca, int argc, const char *const *argv, apr_pool_t *p)
 {
     const char *err;
 
     if (ca->cfg->chain_file != NULL) {
-        err = crypt_load_certificates(&ca->chain, ca->cfg->chain_file, p);
-        if (err == NULL) {
-            err = check_chain(ca->chain, ca->cfg->chain_file, p);
-        }
+        err = ca_chain_load(&ca->chain, ca->cfg->chain_file, p);
         if (err != NULL) {
             return err;
         }
-        ca_order_chain(ca->chain);
     }
     else if (ca->provider->get0_identity != NULL && ca->provider->chain != NULL &&
              ca->provider->chain(ca->instance, &ca->chain, NULL, p) != APR_SUCCESS) {
         return "the backend does not know its own certificate";
+    }
+    else if (ca->provider->fetch_chain != NULL) {
+        ca->fetched = ca_fetched_make(ca->provider, ca->instance, ca->cfg, argc, argv, p);
     }
     if (ca->chain != NULL && (ca->store = ca_store_make(ca->chain, p)) == NULL) {
         ERR_clear_error();
@@ -199,7 +100,7 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
         err = provider->create(&ca->instance, settings, cfg, p);
     }
     if (err == NULL) {
-        err = set_chain(ca, p);
+        err = set_chain(ca, argc, argv, p);
     }
     if (err == NULL) {
         err = ca_crl_open(ca, p);
@@ -227,6 +128,9 @@ apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
     if (rv == APR_SUCCESS && ca->provider->child_init != NULL) {
         rv = ca->provider->child_init(ca->instance, pchild);
     }
+    if (rv == APR_SUCCESS && ca->fetched != NULL) {
+        rv = ca_fetched_child_init(ca->fetched, pchild);
+    }
     return rv;
 }
 
@@ -240,14 +144,54 @@ int ca_capabilities(const ca_t *ca)
     return ca->provider->capabilities;
 }
 
-apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p)
+apr_status_t ca_trust(ca_t *ca, ca_trust_t *trust, apr_time_t deadline, const char **why,
+                      const log_sink_t *log, apr_pool_t *p)
 {
-    *pchain = ca->chain;
+    const char *text;
+    apr_status_t rv;
+
+    why = why != NULL ? why : &text;
+    *why = "name the CA's certificates by ScepCAChain";
+    trust->chain = ca->chain;
+    trust->store = ca->store;
     if (ca->chain != NULL) {
         return APR_SUCCESS;
     }
-    return ca->provider->chain != NULL ? ca->provider->chain(ca->instance, pchain, log, p)
-                                       : APR_ENOTIMPL;
+    if (ca->fetched != NULL) {
+        return ca_fetched_get(ca->fetched, trust, deadline, why, log, p);
+    }
+    if (ca->provider->chain == NULL) {
+        return APR_ENOTIMPL;
+    }
+    rv = ca->provider->chain(ca->instance, &trust->chain, log, p);
+    if (rv != APR_SUCCESS || sk_X509_num(trust->chain) < 1) {
+        return rv != APR_SUCCESS ? rv : APR_EGENERAL;
+    }
+    trust->store = ca_store_make(trust->chain, p);
+    return APR_SUCCESS;
+}
+
+apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p)
+{
+    ca_trust_t trust;
+    apr_status_t rv = ca_trust(ca, &trust, apr_time_now() + CA_CHAIN_BUDGET, NULL, log, p);
+
+    *pchain = trust.chain;
+    return rv;
+}
+
+apr_status_t ca_chain_known(ca_t *ca, STACK_OF(X509) **pchain, apr_pool_t *p)
+{
+    ca_trust_t trust;
+    apr_status_t rv = ca_trust(ca, &trust, 0, NULL, NULL, p);
+
+    *pchain = trust.chain;
+    return rv;
+}
+
+int ca_chain_is_fetched(const ca_t *ca)
+{
+    return ca->fetched != NULL;
 }
 
 apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey)
@@ -328,7 +272,14 @@ apr_status_t ca_revoke_certificate(ca_t *ca, const crypt_buf_t *der, int reason,
 
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p)
 {
+    ca_trust_t trust;
+    const char *why;
+
     *text = "";
+    if (ca->fetched != NULL && ca_trust(ca, &trust, 0, &why, NULL, p) != APR_SUCCESS) {
+        *text = apr_pstrcat(p, "its certificates are not known: ", why, NULL);
+        return APR_EAGAIN;
+    }
     return ca->provider->health != NULL ? ca->provider->health(ca->instance, text, p)
                                         : APR_SUCCESS;
 }
@@ -349,9 +300,13 @@ const char *ca_fingerprint(ca_t *ca, apr_pool_t *p)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
+    STACK_OF(X509) *chain = ca->chain;
 
-    if (ca->chain != NULL && sk_X509_num(ca->chain) > 0 &&
-        crypt_thumbprint(sk_X509_value(ca->chain, 0), EVP_sha256(), digest, &len) == APR_SUCCESS) {
+    if (ca->fetched != NULL && ca_chain(ca, &chain, NULL, p) != APR_SUCCESS) {
+        return CA_FINGERPRINT_UNKNOWN;
+    }
+    if (chain != NULL && sk_X509_num(chain) > 0 &&
+        crypt_thumbprint(sk_X509_value(chain, 0), EVP_sha256(), digest, &len) == APR_SUCCESS) {
         return crypt_hex(digest, len, 0, p);
     }
     return text_digest(ca->provider->name, p);
@@ -462,8 +417,25 @@ static int check_request(const ca_t *ca, const ca_request_t *request, ca_answer_
                                  grant_sid(request->grant), &answer->outcome, p) == APR_SUCCESS;
 }
 
+/* Whether an answer could be checked; what cannot be is not asked for.  0 with a final answer. */
+static int knows_chain(ca_t *ca, apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log,
+                       apr_pool_t *p)
+{
+    ca_trust_t trust;
+    const char *why;
+
+    if (ca->fetched == NULL ||
+        ca_trust(ca, &trust, deadline, &why, log, p) == APR_SUCCESS) {
+        return 1;
+    }
+    answer->retry_after = CA_CHAIN_SOON;
+    outcome_unavailable(&answer->outcome, "ca-chain", CA_CHAIN_SOON, p,
+                        "the CA's chain is not known: %s", why);
+    return 0;
+}
+
 /* Fills request; 0 with a final answer if the CSR must not be signed. */
-static int prepare(const ca_t *ca, ca_request_t *request, const grant_t *grant, const csr_t *csr,
+static int prepare(ca_t *ca, ca_request_t *request, const grant_t *grant, const csr_t *csr,
                    apr_time_t deadline, ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
 {
     memset(answer, 0, sizeof(*answer));
@@ -492,7 +464,7 @@ static int prepare(const ca_t *ca, ca_request_t *request, const grant_t *grant, 
                             "no time is left to ask the CA");
         return 0;
     }
-    return 1;
+    return knows_chain(ca, deadline, answer, log, p);
 }
 
 /* Turns answer into "unknown": the CA is broken or cannot be understood. */
@@ -518,18 +490,26 @@ static const char *check_issued(ca_t *ca, const ca_request_t *request, ca_answer
                                 const log_sink_t *log, apr_pool_t *p)
 {
     ca_check_t check;
+    ca_trust_t trust;
+    const char *error;
 
     memset(&check, 0, sizeof(check));
     check.capabilities = ca->provider->capabilities;
-    check.chain = ca->chain;
-    check.store = ca->store;
-    if (check.chain == NULL) {
-        if (ca_chain(ca, &check.chain, log, p) != APR_SUCCESS || sk_X509_num(check.chain) < 1) {
-            return "the CA's chain is not known";
-        }
-        check.store = ca_store_make(check.chain, p);
+    if (ca_trust(ca, &trust, request->deadline, NULL, log, p) != APR_SUCCESS) {
+        return "the CA's chain is not known";
     }
-    return ca_check_leaf(&check, request, answer, p);
+    check.chain = trust.chain;
+    check.store = trust.store;
+    error = ca_check_leaf(&check, request, answer, p);
+    /* the CA may have a new certificate since its chain was fetched */
+    if (error != NULL && ca->fetched != NULL &&
+        ca_fetched_renew(ca->fetched, trust.chain, request->deadline, log, p) &&
+        ca_trust(ca, &trust, request->deadline, NULL, log, p) == APR_SUCCESS) {
+        check.chain = trust.chain;
+        check.store = trust.store;
+        error = ca_check_leaf(&check, request, answer, p);
+    }
+    return error;
 }
 
 /* Whether a cookie can be kept in the store. */

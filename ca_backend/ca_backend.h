@@ -67,6 +67,7 @@ typedef struct ca_config_t {
     const apr_array_header_t *templates;    /* of const ca_template_t*, ScepLocalTemplate */
     const char *chain_file;                 /* ScepCAChain; NULL: the backend knows its chain */
     const char *crl_file;                   /* ScepCRLFile, PEM or DER; NULL: none */
+    const char *state_directory;            /* the children's, private; NULL: nothing is kept */
     apr_interval_time_t not_before_skew;
     const ca_ledger_t *ledger;              /* for CA_CAP_LEDGER; NULL: such a CA cannot revoke */
     const ca_api_t *api;                    /* what a backend in another module may call */
@@ -113,6 +114,15 @@ struct ca_provider_t {
     /* CA certificates, issuing CA first, to the root; borrowed from the instance. */
     apr_status_t (*chain)(void *instance, STACK_OF(X509) **pchain, const log_sink_t *log,
                           apr_pool_t *p);
+    /*
+     * Asks the CA for its certificates by a verified connection, within the deadline: *pcerts, in
+     * any order, owned by p.  Not called where there is a ScepCAChain, nor before child_init; by
+     * one thread at a time.  What it gives is checked and kept by ca_chain.c.  Any other status
+     * than APR_SUCCESS: *error, preset to NULL, says why (printable, in p).  NULL slot: the CA
+     * cannot tell them.
+     */
+    apr_status_t (*fetch_chain)(void *instance, STACK_OF(X509) **pcerts, apr_time_t deadline,
+                                const char **error, const log_sink_t *log, apr_pool_t *p);
     /* For readiness; *text says why not. */
     apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
     /* not_after: of the certificate, which is the CA's; 0: the number is all that is known. */
@@ -153,9 +163,19 @@ apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild);
 const char *ca_name(const ca_t *ca);
 int ca_capabilities(const ca_t *ca);
 
-/* What answers are verified against and GetCACert serves: ScepCAChain, else the backend's chain.
- * Issuing CA first. */
+/*
+ * What answers are verified against and GetCACert serves: ScepCAChain, else the backend's chain,
+ * which may have to be fetched for up to five seconds.  Issuing CA first; valid as long as p and
+ * ca.  APR_EAGAIN: it could not be fetched yet.
+ */
 apr_status_t ca_chain(ca_t *ca, STACK_OF(X509) **pchain, const log_sink_t *log, apr_pool_t *p);
+
+/* The same, as far as it is known: the CA is not asked, and it is never known before child_init
+ * where ca_chain_is_fetched(). */
+apr_status_t ca_chain_known(ca_t *ca, STACK_OF(X509) **pchain, apr_pool_t *p);
+
+/* Whether the chain comes from the CA while the server runs. */
+int ca_chain_is_fetched(const ca_t *ca);
 
 /* See get0_identity; APR_ENOTIMPL where the backend has none. */
 apr_status_t ca_get0_identity(ca_t *ca, X509 **pcert, EVP_PKEY **pkey);
@@ -196,7 +216,9 @@ apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, apr_size_t max, outcome_t *out,
  * configured; APR_EGENERAL: it cannot be used. */
 apr_status_t ca_crl_expires(ca_t *ca, apr_time_t *time);
 
-/* SHA-256 over the issuing CA's certificate and over the templates, hex; never NULL. */
+/* SHA-256 over the issuing CA's certificate (as ca_chain(); CA_FINGERPRINT_UNKNOWN where that is
+ * not known) and over the templates, hex; never NULL. */
+#define CA_FINGERPRINT_UNKNOWN "0000000000000000000000000000000000000000000000000000000000000000"
 const char *ca_fingerprint(ca_t *ca, apr_pool_t *p);
 const char *ca_templates_fingerprint(ca_t *ca, apr_pool_t *p);
 

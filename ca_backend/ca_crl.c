@@ -199,21 +199,24 @@ static X509_CRL *load(const char *file, const ca_stamp_t *stamp, apr_filetype_e 
     return crl;
 }
 
-/* Reads the file if it is not the one that was read last.  Called with the mutex. */
+/* Reads the file if it is not the one that was read last, or was verified by another chain.  Called
+ * with the mutex. */
 static void refresh(ca_t *ca, STACK_OF(X509) *chain, const log_sink_t *log, apr_pool_t *p)
 {
     ca_crl_t *state = &ca->crl;
     const char *file = ca->cfg->crl_file, *error;
+    unsigned generation = ca->fetched != NULL ? ca_fetched_generation(ca->fetched) : 0;
     apr_filetype_e type;
     ca_stamp_t stamp;
 
     look(&stamp, &type, file, p);
-    if (state->known && is_same(&stamp, &state->stamp)) {
+    if (state->known && is_same(&stamp, &state->stamp) && state->generation == generation) {
         return;
     }
     X509_CRL_free(state->crl);
     state->crl = load(file, &stamp, type, chain, &error, p);
     state->known = 1;
+    state->generation = generation;
     state->stamp = stamp;
     state->reported = 0;
     state->error[0] = '\0';

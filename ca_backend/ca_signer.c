@@ -171,11 +171,10 @@ static apr_status_t check_revocation(ca_t *ca, X509 *cert, apr_time_t now, outco
 }
 
 /* One that the chain signed. */
-static apr_status_t check_own(ca_t *ca, STACK_OF(X509) *chain, X509 *cert, apr_time_t now,
+static apr_status_t check_own(ca_t *ca, X509_STORE *store, X509 *cert, apr_time_t now,
                               apr_interval_time_t grace, outcome_t *out, const log_sink_t *log,
                               apr_pool_t *p)
 {
-    X509_STORE *store = ca->store != NULL ? ca->store : ca_store_make(chain, p);
     const char *error = check_path(store, cert);
     apr_status_t rv;
 
@@ -191,18 +190,18 @@ apr_status_t ca_check_signer(ca_t *ca, X509 *cert, X509_STORE *foreign, apr_time
                              apr_interval_time_t grace, outcome_t *out, const log_sink_t *log,
                              apr_pool_t *p)
 {
-    STACK_OF(X509) *chain = NULL;
+    ca_trust_t trust;
 
     ERR_clear_error();
     if (!is_leaf(cert)) {
         return APR_NOTFOUND;
     }
-    if (ca_chain(ca, &chain, log, p) != APR_SUCCESS || sk_X509_num(chain) < 1) {
+    if (ca_trust(ca, &trust, apr_time_now() + CA_CHAIN_BUDGET, NULL, log, p) != APR_SUCCESS) {
         outcome_unavailable(out, "ca-chain", 0, p, "the CA's chain is not known");
         return APR_EGENERAL;
     }
-    if (is_signed_by(chain, cert)) {
-        return check_own(ca, chain, cert, now, grace, out, log, p);
+    if (is_signed_by(trust.chain, cert)) {
+        return check_own(ca, trust.store, cert, now, grace, out, log, p);
     }
     if (foreign != NULL && check_path(foreign, cert) == NULL) {
         return check_leaf(cert, now, grace, out, p);

@@ -4,6 +4,7 @@
 #define CA_STATE_H
 
 #include "ca_backend.h"
+#include "ca_chain.h"
 #include "ca_gate.h"
 #include <apr_file_info.h>
 #include <apr_thread_mutex.h>
@@ -21,6 +22,7 @@ typedef struct ca_stamp_t {
 typedef struct ca_crl_t {
     apr_thread_mutex_t *mutex;  /* guards the rest; NULL before child_init: there is one thread */
     int known;                  /* the file was looked at */
+    unsigned generation;        /* of the chain it was verified by */
     ca_stamp_t stamp;
     X509_CRL *crl;              /* NULL: cannot be used, error says why */
     int reported;               /* that it is not valid now was logged */
@@ -33,12 +35,15 @@ struct ca_t {
     const ca_config_t *cfg;
     STACK_OF(X509) *chain;      /* known at configuration time; NULL: the backend is asked */
     X509_STORE *store;          /* of chain */
+    ca_fetched_t *fetched;      /* the backend's, where it has to ask; else NULL */
     ca_crl_t crl;
     ca_gate_t gate;
 };
 
-/* A store that trusts every certificate of chain, owned by p; NULL if there is no memory. */
-X509_STORE *ca_store_make(STACK_OF(X509) *chain, apr_pool_t *p);
+/* What is trusted now.  deadline: as ca_fetched_get(), and so is *why, which may be NULL.  Any
+ * other status than APR_SUCCESS: the chain is not known. */
+apr_status_t ca_trust(ca_t *ca, ca_trust_t *trust, apr_time_t deadline, const char **why,
+                      const log_sink_t *log, apr_pool_t *p);
 
 /* Puts the issuing CA first and its issuers behind it. */
 void ca_order_chain(STACK_OF(X509) *chain);

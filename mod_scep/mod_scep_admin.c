@@ -407,9 +407,10 @@ int scep_admin_handler(request_rec *r)
         form = SCEP_FORM_TEXT; /* the operations are for programs */
     }
     if (query.operation && !ap_cstr_casecmp(query.operation, "NDESGetCACertThumbprint")) {
-        return route->service->core.thumbprint
-                   ? scep_admin_say_text(r, HTTP_OK, route->service->core.thumbprint)
-                   : HTTP_NOT_FOUND;
+        const char *thumbprint = scep_service_thumbprint(
+            &route->service->core, scep_log_server(r->server, r->pool), r->pool);
+
+        return thumbprint ? scep_admin_say_text(r, HTTP_OK, thumbprint) : HTTP_SERVICE_UNAVAILABLE;
     }
     if (query.operation && ap_cstr_casecmp(query.operation, "NDESGenerateChallenge")) {
         return scep_admin_say_no(r, form, HTTP_BAD_REQUEST, "operation",

@@ -5,6 +5,7 @@
  * 16 or more hexadecimal capitals may stand before the password.
  */
 #include "mod_scep_admin_page.h"
+#include "mod_scep_log.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -116,12 +117,18 @@ static int send_json(request_rec *r, int status, json_t *object)
     return len ? scep_http_send(r, status, TYPE_JSON, copy, len) : HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* NULL: the CA's certificates are not known. */
+static const char *thumbprint_of(request_rec *r, const scep_service_conf_t *service)
+{
+    return scep_service_thumbprint(&service->core, scep_log_server(r->server, r->pool), r->pool);
+}
+
 /* The line of the thumbprint, where the service has one. */
 static const char *thumbprint_phrase(request_rec *r, const scep_service_conf_t *service)
 {
-    return service->core.thumbprint
-               ? apr_psprintf(r->pool, PHRASE_THUMBPRINT, service->core.thumbprint)
-               : "";
+    const char *thumbprint = thumbprint_of(r, service);
+
+    return thumbprint ? apr_psprintf(r->pool, PHRASE_THUMBPRINT, thumbprint) : "";
 }
 
 /* How long and how often a challenge is good, in NDES' words where those are true. */
@@ -155,6 +162,7 @@ static const char *enroll_url(request_rec *r, const scep_service_conf_t *service
 int scep_admin_say_challenge(request_rec *r, scep_form_e form, const scep_service_conf_t *service,
                              const policy_challenge_t *challenge)
 {
+    const char *thumbprint;
     json_t *object;
 
     guard(r);
@@ -162,6 +170,7 @@ int scep_admin_say_challenge(request_rec *r, scep_form_e form, const scep_servic
         return scep_admin_say_text(r, HTTP_OK, challenge->text);
     }
     if (form == SCEP_FORM_JSON) {
+        thumbprint = thumbprint_of(r, service);
         object = json_object();
         json_object_set_new(object, "challenge", json_string(challenge->text));
         json_object_set_new(object, "expires_in",
@@ -170,7 +179,7 @@ int scep_admin_say_challenge(request_rec *r, scep_form_e form, const scep_servic
         json_object_set_new(object, "uses",
                             challenge->uses ? json_integer(challenge->uses) : json_null());
         json_object_set_new(object, "thumbprint",
-                            json_string(service->core.thumbprint ? service->core.thumbprint : ""));
+                            json_string(thumbprint ? thumbprint : ""));
         json_object_set_new(object, "id", json_string(challenge->id));
         json_object_set_new(object, "outstanding", json_integer(challenge->outstanding));
         json_object_set_new(object, "url", json_string(enroll_url(r, service)));

@@ -7,6 +7,7 @@
  */
 #include "mod_scep_announce.h"
 #include "mod_scep_crl_reach.h"
+#include "mod_scep_log.h"
 #include <apr_atomic.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
@@ -14,7 +15,7 @@
 
 APLOG_USE_MODULE(scep);
 
-#define AGAIN apr_time_from_sec(5)    /* while the store is not reached */
+#define AGAIN apr_time_from_sec(5)    /* while the store or the CA is not reached */
 #define PERIOD apr_time_from_sec(600) /* afterwards */
 #define SWEEP_BATCH 1000
 #define SWEEP_BATCHES 100
@@ -62,7 +63,8 @@ static const char *differences(const store_host_t *a, const store_host_t *b, apr
     if (a->secret && b->secret && strcmp(a->secret, b->secret)) {
         text = apr_pstrcat(p, text, *text ? ", " : "", "challenge secret or policy", NULL);
     }
-    if (a->ca && b->ca && strcmp(a->ca, b->ca)) {
+    if (a->ca && b->ca && strcmp(a->ca, CA_FINGERPRINT_UNKNOWN) &&
+        strcmp(b->ca, CA_FINGERPRINT_UNKNOWN) && strcmp(a->ca, b->ca)) {
         text = apr_pstrcat(p, text, *text ? ", " : "", "CA", NULL);
     }
     if (a->templates && b->templates && strcmp(a->templates, b->templates)) {
@@ -71,10 +73,13 @@ static const char *differences(const store_host_t *a, const store_host_t *b, apr
     return text;
 }
 
-/* Announces a service, and whether that was the first time since the start; the store's status. */
-static apr_status_t announce(const scep_service_conf_t *service, int *first, apr_pool_t *p)
+/* Announces a service, and whether that was the first time since the start that all of it was
+ * known; the store's status. */
+static apr_status_t announce(const scep_service_conf_t *service, int *first, int *known,
+                             apr_pool_t *p)
 {
     apr_array_header_t *others = NULL;
+    STACK_OF(X509) *chain;
     store_host_t self;
     const char *text = "", *differs;
     apr_status_t rv;
@@ -83,10 +88,13 @@ static apr_status_t announce(const scep_service_conf_t *service, int *first, apr
     memset(&self, 0, sizeof(self));
     self.host = scep_announce_host(service, p);
     self.secret = policy_fingerprint(service->core.policy, p);
+    /* asks for it, where that has to be done, and says so */
+    (void)ca_chain(service->core.ca, &chain, scep_log_server(service->server, p), p);
     self.ca = ca_fingerprint(service->core.ca, p);
     self.templates = ca_templates_fingerprint(service->core.ca, p);
     rv = store_announce(service->store, service->name, &self, &others, p);
-    *first = rv == APR_SUCCESS && !apr_atomic_xchg32(service->differs_told, 1);
+    *known = strcmp(self.ca, CA_FINGERPRINT_UNKNOWN) != 0;
+    *first = rv == APR_SUCCESS && *known && !apr_atomic_xchg32(service->differs_told, 1);
     if (!*first) {
         return rv;
     }
@@ -126,14 +134,14 @@ static void sweep(const scep_service_conf_t *service, int (*stopping)(void *), v
 apr_interval_time_t scep_announce(const scep_service_conf_t *service, int (*stopping)(void *),
                                   void *baton, apr_pool_t *p)
 {
-    int first;
+    int first, known;
 
-    if (announce(service, &first, p) != APR_SUCCESS) {
+    if (announce(service, &first, &known, p) != APR_SUCCESS) {
         return AGAIN;
     }
     if (first) {
         scep_crl_reach(service, stopping, baton, p);
     }
     sweep(service, stopping, baton, p);
-    return PERIOD;
+    return known ? PERIOD : AGAIN;
 }

@@ -218,6 +218,7 @@ static void make_ca(scep_check_t *check, scep_service_conf_t *service)
     cfg->chain_file = e->ca_chain;
     cfg->crl_file = e->crl_file;
     cfg->api = &ca_api;
+    cfg->state_directory = e->state_directory;
     cfg->not_before_skew = e->not_before_skew;
     cfg->ledger = ledger;
     err = ca_make(&service->core.ca, e->ca->provider, e->ca->argc, e->ca->argv, cfg, check->pconf);

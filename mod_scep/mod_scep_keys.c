@@ -22,6 +22,9 @@ void scep_check_chain(scep_check_t *check, scep_service_conf_t *service)
     X509 *identity = NULL;
     EVP_PKEY *key = NULL;
 
+    if (ca_chain_is_fetched(service->core.ca)) {
+        return; /* the children ask for it */
+    }
     if (ca_chain(service->core.ca, &chain, NULL, check->ptemp) != APR_SUCCESS ||
         sk_X509_num(chain) < 1) {
         scep_check_error(check, service, where, "the CA's certificates are not known%s",

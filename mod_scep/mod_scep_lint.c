@@ -433,7 +433,9 @@ void scep_lint_ra(scep_check_t *check, scep_service_conf_t *service, const char 
     else if (says_ca(pair->cert)) {
         say(&lint, IS_A_CA, NULL);
     }
-    lint_issuer(&lint, chain, NOT_ISSUED);
+    if (chain) {
+        lint_issuer(&lint, chain, NOT_ISSUED);
+    }
     if (is_revoked(check, service, pair->cert)) {
         say(&lint, REVOKED, NULL);
     }

@@ -231,7 +231,7 @@ static void add_ends(text_t *t)
             add_end(t, service, "ra-encryption",
                     APR_ARRAY_IDX(service->core.decrypters, 0, scep_ra_key_t).cert);
         }
-        if (ca_chain(service->core.ca, &chain, NULL, t->p) == APR_SUCCESS) {
+        if (ca_chain_known(service->core.ca, &chain, t->p) == APR_SUCCESS) {
             for (j = 0; j < sk_X509_num(chain); j++) {
                 add_end(t, service, "ca", sk_X509_value(chain, j));
             }

@@ -152,7 +152,7 @@ static void judge_certificates(scep_health_t *health, const scep_service_t *core
         judge(health, "RA encryption certificate",
               APR_ARRAY_IDX(core->decrypters, 0, scep_ra_key_t).cert, p);
     }
-    if (ca_chain(core->ca, &chain, NULL, p) == APR_SUCCESS) {
+    if (ca_chain_known(core->ca, &chain, p) == APR_SUCCESS) {
         for (i = 0; i < sk_X509_num(chain); i++) {
             judge(health, "CA certificate", sk_X509_value(chain, i), p);
         }
@@ -231,7 +231,7 @@ static json_t *certificates(const scep_service_t *core, apr_pool_t *p)
             array, certificate(i ? "RA encryption, older" : "RA encryption",
                                APR_ARRAY_IDX(core->decrypters, i, scep_ra_key_t).cert, p));
     }
-    if (ca_chain(core->ca, &chain, NULL, p) == APR_SUCCESS) {
+    if (ca_chain_known(core->ca, &chain, p) == APR_SUCCESS) {
         for (i = 0; i < sk_X509_num(chain); i++) {
             json_array_append_new(array,
                                   certificate(i ? "CA above" : "CA", sk_X509_value(chain, i), p));

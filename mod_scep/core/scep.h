@@ -61,12 +61,12 @@ typedef struct scep_service_t {
     int get_cert, get_crl;                  /* ScepGetCert, ScepGetCRL: offered */
     STACK_OF(X509) *next_certs;             /* GetNextCACert: the CA to come and its chain, then
                                              * its RAs'; NULL: not offered */
-    /* filled by scep_service_prepare() */
-    crypt_buf_t ca_cert;                    /* GetCACert's body */
+    /* filled by scep_service_prepare(); the chain's as far as that is known then */
+    crypt_buf_t ca_cert;                    /* GetCACert's body; see scep_service_ca_cert() */
     const char *ca_cert_type;
     const char *caps;                       /* GetCACaps' body */
     crypt_buf_t next_ca;                    /* content of GetNextCACert's answer; len 0: none */
-    const char *thumbprint;                 /* MD5 of the chain's top in four groups, as NDES */
+    const char *thumbprint;                 /* see scep_service_thumbprint() */
 } scep_service_t;
 
 /*
@@ -80,6 +80,18 @@ const scep_ra_key_t *scep_service_signer(const scep_service_t *service, int gene
  * are set.  Error text in p, NULL on success.  p must outlive the service.
  */
 const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log, apr_pool_t *p);
+
+/*
+ * GetCACert's answer, which may need the CA to be asked (ca_chain()).  Other than APR_SUCCESS: out
+ * is UNAVAILABLE, reason "ca-chain".
+ */
+apr_status_t scep_service_ca_cert(const scep_service_t *service, crypt_buf_t *body,
+                                  const char **type, outcome_t *out, const log_sink_t *log,
+                                  apr_pool_t *p);
+
+/* MD5 of the chain's top in four groups, as NDES; NULL: the chain is not known. */
+const char *scep_service_thumbprint(const scep_service_t *service, const log_sink_t *log,
+                                    apr_pool_t *p);
 
 typedef struct scep_request_t {
     int is_post;

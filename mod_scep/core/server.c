@@ -194,6 +194,19 @@ static void pki_request(scep_response_t *response, const scep_ctx_t *ctx,
     pki_operation(response, ctx, request, &der);
 }
 
+/* GetCACert, where the CA may have to be asked for its chain first. */
+static void get_ca_cert(scep_response_t *response, const scep_ctx_t *ctx)
+{
+    const char *type;
+    crypt_buf_t body;
+
+    if (scep_service_ca_cert(ctx->service, &body, &type, &response->trace.outcome, ctx->log,
+                             ctx->pool) == APR_SUCCESS)
+        answer_with(response, type, body.data, body.len);
+    else
+        answer_without_body(response);
+}
+
 /* GetNextCACert, signed anew for each request. */
 static void get_next_ca_cert(scep_response_t *response, const scep_ctx_t *ctx)
 {
@@ -241,7 +254,7 @@ apr_status_t scep_server_process(scep_response_t **presponse, const scep_ctx_t *
     }
     else if (strcasecmp(query.operation, "GetCACert") == 0) {
         response->trace.operation = "GetCACert";
-        answer_with(response, service->ca_cert_type, service->ca_cert.data, service->ca_cert.len);
+        get_ca_cert(response, ctx);
     }
     else if (strcasecmp(query.operation, "GetNextCACert") == 0) {
         response->trace.operation = "GetNextCACert";

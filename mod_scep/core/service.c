@@ -36,7 +36,8 @@ static int push_certificate(apr_array_header_t *ders, X509 *cert, apr_pool_t *p)
  * RFC 8894 section 4.2.1: one certificate as it is, or the RA's certificates and the chain to the
  * root in a degenerate SignedData.
  */
-static const char *make_ca_cert(scep_service_t *service, STACK_OF(X509) *chain, apr_pool_t *p)
+static const char *make_ca_cert(const scep_service_t *service, STACK_OF(X509) *chain,
+                                crypt_buf_t *body, const char **type, apr_pool_t *p)
 {
     apr_array_header_t *ders = apr_array_make(p, 8, sizeof(crypt_buf_t));
     int i;
@@ -51,18 +52,19 @@ static const char *make_ca_cert(scep_service_t *service, STACK_OF(X509) *chain, 
             return "a CA certificate cannot be encoded";
     }
     if (ders->nelts == 1) {
-        service->ca_cert = APR_ARRAY_IDX(ders, 0, crypt_buf_t);
-        service->ca_cert_type = SCEP_TYPE_CA_CERT;
+        *body = APR_ARRAY_IDX(ders, 0, crypt_buf_t);
+        *type = SCEP_TYPE_CA_CERT;
         return NULL;
     }
-    service->ca_cert = cms_degenerate_make((crypt_buf_t *)ders->elts, ders->nelts, p);
-    service->ca_cert_type = SCEP_TYPE_CA_RA_CERT;
-    return service->ca_cert.data ? NULL : "GetCACert's answer cannot be encoded";
+    *body = cms_degenerate_make((crypt_buf_t *)ders->elts, ders->nelts, p);
+    *type = SCEP_TYPE_CA_RA_CERT;
+    return body->data ? NULL : "GetCACert's answer cannot be encoded";
 }
 
 /* NDES shows the MD5 of the trust anchor in four groups; "" where MD5 is not to be had (FIPS). */
-static const char *make_thumbprint(X509 *top, apr_pool_t *p)
+static const char *make_thumbprint(STACK_OF(X509) *chain, apr_pool_t *p)
 {
+    const X509 *top = sk_X509_value(chain, sk_X509_num(chain) - 1);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
     const char *hex;
@@ -73,20 +75,60 @@ static const char *make_thumbprint(X509 *top, apr_pool_t *p)
     return apr_psprintf(p, "%.8s %.8s %.8s %.8s", hex, hex + 8, hex + 16, hex + 24);
 }
 
-const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log, apr_pool_t *p)
+apr_status_t scep_service_ca_cert(const scep_service_t *service, crypt_buf_t *body,
+                                  const char **type, outcome_t *out, const log_sink_t *log,
+                                  apr_pool_t *p)
 {
     STACK_OF(X509) *chain = NULL;
     const char *error;
+    apr_status_t rv;
 
+    if (service->ca_cert.data) {
+        *body = service->ca_cert;
+        *type = service->ca_cert_type;
+        return APR_SUCCESS;
+    }
+    rv = ca_chain(service->ca, &chain, log, p);
+    error = rv == APR_SUCCESS ? make_ca_cert(service, chain, body, type, p)
+                              : "the CA's chain is not known";
+    if (!error)
+        return APR_SUCCESS;
+    outcome_unavailable(out, "ca-chain", 0, p, "%s", error);
+    return rv == APR_SUCCESS ? APR_EGENERAL : rv;
+}
+
+const char *scep_service_thumbprint(const scep_service_t *service, const log_sink_t *log,
+                                    apr_pool_t *p)
+{
+    STACK_OF(X509) *chain = NULL;
+
+    if (service->thumbprint || !ca_chain_is_fetched(service->ca))
+        return service->thumbprint;
+    return ca_chain(service->ca, &chain, log, p) == APR_SUCCESS ? make_thumbprint(chain, p) : NULL;
+}
+
+/* What is known while the configuration is read; error text, NULL on success. */
+static const char *prepare_chain(scep_service_t *service, const log_sink_t *log, apr_pool_t *p)
+{
+    STACK_OF(X509) *chain = NULL;
+
+    if (ca_chain_is_fetched(service->ca))
+        return NULL;
     if (ca_chain(service->ca, &chain, log, p) != APR_SUCCESS || sk_X509_num(chain) < 1)
         return "the CA's certificate chain is not known";
-    error = make_ca_cert(service, chain, p);
+    service->thumbprint = make_thumbprint(chain, p);
+    return make_ca_cert(service, chain, &service->ca_cert, &service->ca_cert_type, p);
+}
+
+const char *scep_service_prepare(scep_service_t *service, const log_sink_t *log, apr_pool_t *p)
+{
+    const char *error = prepare_chain(service, log, p);
+
     if (error)
         return error;
     error = scep_next_ca_prepare(service, p);
     if (error)
         return error;
     service->caps = scep_caps_make(service, p);
-    service->thumbprint = make_thumbprint(sk_X509_value(chain, sk_X509_num(chain) - 1), p);
     return NULL;
 }
