@@ -23,6 +23,8 @@ const ca_provider_t *const ca_builtin[] = {
     &ca_none_provider,
     &ca_exec_provider,
     &ca_cmp_provider,
+    &ca_vault_provider,
+    &ca_vault_role_provider,
     NULL
 };
 

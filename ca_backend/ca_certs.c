@@ -3,10 +3,12 @@
 #include "ca_certs.h"
 
 #include <apr_lib.h>
+#include <apr_strings.h>
 #include <limits.h>
 #include <openssl/cms.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <string.h>
 
 /* Adds a certificate, which is owned by the list then or freed. */
 static apr_status_t add(STACK_OF(X509) **pcerts, X509 *cert, apr_pool_t *p)
@@ -125,4 +127,27 @@ const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
 
     EVP_EncodeBlock((unsigned char *)text, data, (int)len);
     return text;
+}
+
+/* Pool cleanup: overwrites a text; returns APR_SUCCESS. */
+static apr_status_t wipe_text(void *data)
+{
+    OPENSSL_cleanse(data, strlen(data));
+    return APR_SUCCESS;
+}
+
+const char *ca_csr_pem(const crypt_buf_t *der, apr_pool_t *p)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data, *pem = NULL;
+    long len;
+
+    if (bio != NULL && PEM_write_bio(bio, PEM_STRING_X509_REQ, "", der->data, (long)der->len) > 0) {
+        len = BIO_get_mem_data(bio, &data);
+        pem = apr_pstrmemdup(p, data, (apr_size_t)len);
+        apr_pool_cleanup_register(p, pem, wipe_text, apr_pool_cleanup_null);
+        OPENSSL_cleanse(data, (size_t)len);
+    }
+    BIO_free(bio);
+    return pem != NULL ? pem : "";
 }

@@ -31,4 +31,8 @@ apr_status_t ca_base64_decode(crypt_buf_t *bytes, const char *text, apr_size_t l
 /* base64 without line ends. */
 const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p);
 
+/* A CSR's DER as PEM (RFC 7468 section 7), wiped with p: it holds the challenge.  "" if
+ * there is no memory. */
+const char *ca_csr_pem(const crypt_buf_t *der, apr_pool_t *p);
+
 #endif /* CA_CERTS_H */

@@ -130,7 +130,7 @@ void secret_wipe(secret_t *secret)
 
 /* Which version of a file it is; compared with memcmp. */
 typedef struct stamp_t {
-    apr_int64_t mtime, size, inode;
+    apr_int64_t mtime, ctime, size, inode; /* ctime: it became readable */
 } stamp_t;
 
 struct secret_file_t {
@@ -151,6 +151,7 @@ static stamp_t stamp_of(const char *path)
     memset(&stamp, 0, sizeof(stamp));
     if (stat(path, &info) == 0) {
         stamp.mtime = info.st_mtim.tv_sec * APR_INT64_C(1000000000) + info.st_mtim.tv_nsec;
+        stamp.ctime = info.st_ctim.tv_sec * APR_INT64_C(1000000000) + info.st_ctim.tv_nsec;
         stamp.size = info.st_size;
         stamp.inode = (apr_int64_t)info.st_ino;
     }
