@@ -25,6 +25,10 @@ TEMPLATE = ("ScepTemplate general Wifi", "ScepTemplate signature Wifi", "ScepTem
             "extendedKeyUsage=clientAuth,%s" % EAP)
 
 
+ONE_CHILD = ("StartServers 1", "ServerLimit 1", "ThreadsPerChild 16", "MaxRequestWorkers 16",
+             "MinSpareThreads 1", "MaxSpareThreads 16")
+
+
 @pytest.fixture(scope="module")
 def vault():
     made = Vault()
@@ -149,8 +153,7 @@ def test_verbatim_by_a_role_with_a_template(vault, factory, keys):
 def test_logins(factory, request, keys, auth):
     vault = Vault(auth=auth)
     request.addfinalizer(vault.stop)
-    server = start(factory, service(vault), server=conf.Lines(
-        "StartServers 1", "ServerLimit 1", "ThreadsPerChild 8", "MaxRequestWorkers 8", "MaxSpareThreads 8"))
+    server = start(factory, service(vault), server=conf.Lines(*ONE_CHILD))
     for key in keys:
         assert ask(server, key)[1].status == scep.SUCCESS
     assert len(vault.paths("/login")) == (0 if auth == "token" else 1)
