@@ -19,6 +19,7 @@
 #define MAX_COOKIE 255
 
 const ca_provider_t *const ca_builtin[] = {
+    &ca_adcs_provider,
     &ca_local_provider,
     &ca_none_provider,
     &ca_exec_provider,

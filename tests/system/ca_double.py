@@ -5,11 +5,13 @@ import datetime
 import importlib
 import pathlib
 import random
+import shutil
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+import env
 import pki
 import tls_double
 
@@ -115,7 +117,13 @@ class CaDouble(tls_double.Double):
         self.refused = old
         self.files.write("client.key", pki.pem(key))
         self.files.write("client.pem", pki.pem_of(new), 0o644)
+        self.for_httpd("client.key")
         return True
+
+    def for_httpd(self, name):
+        """Its children read a file that is replaced while they run."""
+        if env.ROOT:
+            shutil.chown(self.folder / name, env.USER)
 
     def peer_is_refused(self, connection):
         """Whether the client's certificate of a connection is the one that was replaced."""
