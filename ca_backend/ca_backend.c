@@ -94,6 +94,7 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
 
     *pca = NULL;
     ca->provider = provider;
+    ca->capabilities = provider->capabilities;
     ca->cfg = cfg;
     if (provider->create == NULL || provider->submit == NULL) {
         return apr_psprintf(p, "backend %s cannot sign", provider->name);
@@ -101,6 +102,9 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
     err = read_settings(ca, &settings, argc, argv, p);
     if (err == NULL) {
         err = provider->create(&ca->instance, settings, cfg, p);
+    }
+    if (err == NULL && provider->more_capabilities != NULL) {
+        ca->capabilities |= provider->more_capabilities(ca->instance);
     }
     if (err == NULL) {
         err = set_chain(ca, argc, argv, p);
@@ -144,7 +148,7 @@ const char *ca_name(const ca_t *ca)
 
 int ca_capabilities(const ca_t *ca)
 {
-    return ca->provider->capabilities;
+    return ca->capabilities;
 }
 
 apr_status_t ca_trust(ca_t *ca, ca_trust_t *trust, apr_time_t deadline, const char **why,
@@ -376,7 +380,7 @@ static X509_NAME *granted_subject(const crypt_buf_t *der, apr_pool_t *p)
 /* Why the backend cannot honor what policy adds; NULL: it can. */
 static const char *check_added(const ca_t *ca, const ca_request_t *request)
 {
-    const int capabilities = ca->provider->capabilities;
+    const int capabilities = ca->capabilities;
 
     if (grant_sid(request->grant) != NULL && (capabilities & CA_CAP_SID) == 0) {
         return "the CA backend cannot put a security identifier into a certificate";
@@ -409,7 +413,7 @@ static int check_request(const ca_t *ca, const ca_request_t *request, ca_answer_
                grant_service(request->grant), grant_transaction_id(request->grant), error);
         return 0;
     }
-    if ((ca->provider->capabilities & CA_CAP_SID) == 0 &&
+    if ((ca->capabilities & CA_CAP_SID) == 0 &&
         ca_sid_find(request->csr->extensions) != NULL) {
         outcome_refuse(&answer->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_BAD_REQUESTSUBJECT,
                        "csr-sid", "The certificate request asks for a security identifier.", p,
@@ -497,7 +501,7 @@ static const char *check_issued(ca_t *ca, const ca_request_t *request, ca_answer
     const char *error;
 
     memset(&check, 0, sizeof(check));
-    check.capabilities = ca->provider->capabilities;
+    check.capabilities = ca->capabilities;
     if (ca_trust(ca, &trust, request->deadline, NULL, log, p) != APR_SUCCESS) {
         return "the CA's chain is not known";
     }
@@ -547,7 +551,7 @@ static void settle(ca_t *ca, const ca_request_t *request, ca_answer_t *answer,
         outcome_success(&answer->outcome);
         return;
     case CA_PENDING:
-        if (!(ca->provider->capabilities & CA_CAP_PENDING) || ca->provider->poll == NULL ||
+        if (!(ca->capabilities & CA_CAP_PENDING) || ca->provider->poll == NULL ||
             !cookie_is_good(answer->cookie)) {
             distrust(ca, request, answer, log, p, "pending, but not by a usable cookie");
             return;

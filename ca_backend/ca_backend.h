@@ -95,6 +95,9 @@ struct ca_provider_t {
                                      * "concurrency", which every such backend has; 0: it waits for
                                      * nobody and needs no limit */
 
+    /* CA_CAP_* that an instance has besides these, by its options.  NULL slot: none. */
+    int (*more_capabilities)(const void *instance);
+
     /* While the configuration is read or checked: may read certificate files, no network.  Error
      * text in p, NULL on success.  Private keys are read and matched here too, as root. */
     const char *(*create)(void **pinstance, const settings_t *settings, const ca_config_t *cfg,

@@ -42,6 +42,7 @@ typedef struct exec_t {
     const char *service;
     apr_interval_time_t timeout, poll_interval;
     int concurrency;
+    int rewrites;                       /* the CA chooses the names: CA_CAP_REWRITES_SUBJECT */
     ca_exec_running_t *running;         /* of the child */
 } exec_t;
 
@@ -62,6 +63,7 @@ static const settings_key_t exec_keys[] = {
     {"directory", "/PATH", 0},
     {"timeout", "DURATION", 0},
     {"pollInterval", "DURATION", 0},
+    {"rewritesSubject", "on|off", 0},
     {NULL, NULL, 0}
 };
 
@@ -164,7 +166,7 @@ static const char *read_directory(exec_t *exec, const settings_t *settings, apr_
                ? NULL : apr_psprintf(p, "directory: %s is not a directory", exec->directory);
 }
 
-/* Reads the numbers; error text or NULL. */
+/* Reads the other options; error text or NULL. */
 static const char *read_limits(exec_t *exec, const settings_t *settings, apr_pool_t *p)
 {
     apr_int64_t concurrency = EXEC_CONCURRENCY;
@@ -182,7 +184,8 @@ static const char *read_limits(exec_t *exec, const settings_t *settings, apr_poo
                                     &concurrency, p);
     }
     exec->concurrency = (int)concurrency;
-    return error;
+    return error != NULL ? error
+                         : settings_get_flag(settings, "rewritesSubject", 0, &exec->rewrites, p);
 }
 
 /* See ca_provider_t.create. */
@@ -212,6 +215,12 @@ static const char *exec_create(void **pinstance, const settings_t *settings,
         error = read_directory(exec, settings, p);
     }
     return error != NULL ? error : read_limits(exec, settings, p);
+}
+
+/* See ca_provider_t.more_capabilities. */
+static int exec_more_capabilities(const void *instance)
+{
+    return ((const exec_t *)instance)->rewrites ? CA_CAP_REWRITES_SUBJECT : 0;
 }
 
 /* See ca_provider_t.child_init. */
@@ -449,6 +458,7 @@ const ca_provider_t ca_exec_provider = {
     .keys = exec_keys,
     .capabilities = CA_CAP_PENDING,
     .concurrency = EXEC_CONCURRENCY,
+    .more_capabilities = exec_more_capabilities,
     .create = exec_create,
     .child_init = exec_child_init,
     .submit = exec_submit,

@@ -32,6 +32,7 @@ typedef struct ca_crl_t {
 struct ca_t {
     const ca_provider_t *provider;
     void *instance;
+    int capabilities;           /* CA_CAP_* of provider and instance */
     const ca_config_t *cfg;
     STACK_OF(X509) *chain;      /* known at configuration time; NULL: the backend is asked */
     X509_STORE *store;          /* of chain */

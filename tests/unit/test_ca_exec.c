@@ -185,6 +185,9 @@ END_TEST
 
 START_TEST(no_certificates)
 {
+    static const char encrypted[] = "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\n"
+                                    "DEK-Info: AES-128-CBC,00\n\nAAAA\n"
+                                    "-----END CERTIFICATE-----\n";
     static const char *const texts[] = {
         "", "\n", "hello\n", "0", "0\x82\xff\xff", "-----BEGIN CERTIFICATE-----\n",
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -192,8 +195,7 @@ START_TEST(no_certificates)
         "-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n",
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END X509 CRL-----\n",
         "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
-        "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"
-        "-----END CERTIFICATE-----\n"};
+        encrypted};
     apr_pool_t *p = fixture_pool();
     STACK_OF(X509) *certs;
     const char *pem = fixture_certificate_pem(p, leaf(1)), *error;
@@ -478,6 +480,7 @@ static const option_case_t options[] = {
     {{"helper=/bin/true", "environment=CERTMONGER_CSR=x"}, "CERTMONGER_CSR is the request's"},
     {{"helper=/bin/true", "environment=A=1 CERTMONGER_REQ_SUBJECT=x"}, "is the request's"},
     {{"helper=/bin/true", "concurrency=0"}, "concurrency"},
+    {{"helper=/bin/true", "rewritesSubject=yes"}, "rewritesSubject"},
     {{"helper=/bin/true", "shell=on"}, "shell"},
 };
 
@@ -527,6 +530,30 @@ START_TEST(arguments_and_environment)
 }
 END_TEST
 
+START_TEST(names_that_the_ca_chooses)
+{
+    apr_pool_t *p = fixture_pool();
+    const char *words[3], *log;
+    ca_t *ca = NULL;
+
+    /* the CSR asks for more than the certificate has, and by another name */
+    file("leaf", fixture_certificate_pem(p, leaf(1)));
+    request = ca_fixture_request(fixture_rsa(1), "another", NAMES ",DNS:c.example", NULL);
+    ck_assert_str_eq(ask(make("cat leaf"), NULL, &log).outcome.reason, "ca-answer");
+    words[0] = apr_pstrcat(p, "helper=", file("helper", "#!/bin/sh\ncat leaf\n"), NULL);
+    words[1] = apr_pstrcat(p, "directory=", folder, NULL);
+    words[2] = "rewritesSubject=on";
+    ck_assert_ptr_null(ca_make(&ca, &ca_exec_provider, 3, words, config(), p));
+    ck_assert_int_eq(ca_child_init(ca, p), APR_SUCCESS);
+    ck_assert_int_ne(ca_capabilities(ca) & CA_CAP_REWRITES_SUBJECT, 0);
+    ck_assert_int_eq(ask(ca, NULL, &log).result, CA_ISSUED);
+    /* a name that nobody asked for is none of them */
+    request = ca_fixture_request(fixture_rsa(1), "another", "subjectAltName=DNS:a.example", NULL);
+    ck_assert_str_eq(ask(ca, NULL, &log).outcome.reason, "ca-answer");
+    ck_assert_ptr_nonnull(strstr(log, "not asked for"));
+}
+END_TEST
+
 START_TEST(health_is_that_it_can_be_run)
 {
     ca_t *ca = make("exit 0");
@@ -562,6 +589,7 @@ Suite *test_ca_exec_suite(void)
     tcase_add_loop_test(tc, bad_configuration, 0, COUNT(options));
     tcase_add_test(tc, chain_is_required);
     tcase_add_test(tc, arguments_and_environment);
+    tcase_add_test(tc, names_that_the_ca_chooses);
     tcase_add_test(tc, health_is_that_it_can_be_run);
     suite_add_tcase(suite, tc);
     return suite;
