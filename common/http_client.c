@@ -109,6 +109,7 @@ static int set_blob(CURL *curl, CURLoption option, const http_credentials_t *cre
 /* Sets what every call of a handle has; 0 when libcurl does not take it. */
 static int set_up(CURL *curl, const http_options_t *options, const http_credentials_t *credentials)
 {
+    const char *proxy = credentials->data[HTTP_FILE_PROXY];
     int bad = 0;
 
 #define SET(option, value) bad |= curl_easy_setopt(curl, option, value) != CURLE_OK
@@ -128,6 +129,10 @@ static int set_up(CURL *curl, const http_options_t *options, const http_credenti
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_XFERINFOFUNCTION, look);
     SET(CURLOPT_NOPROGRESS, 0L);
+    if (proxy) { /* Basic, libcurl's default: never in a URL, which messages show */
+        SET(CURLOPT_PROXYUSERNAME, proxy);
+        SET(CURLOPT_PROXYPASSWORD, proxy + strlen(proxy) + 1);
+    }
     /* a CA file stands alone: libcurl would go on trusting its built-in directory */
     if (credentials->data[0])
         SET(CURLOPT_CAPATH, NULL);

@@ -42,6 +42,7 @@ typedef struct http_options_t {
     const char *certificate_file;   /* PEM, ours, with its chain; NULL: none */
     const char *key_file;           /* PEM; NULL: in certificate_file */
     const char *proxy;              /* http://host:port; NULL: none */
+    const char *proxy_file;         /* one line USER:PASSWORD for it (Basic); NULL: none */
     apr_interval_time_t connect_timeout;
     apr_interval_time_t timeout;    /* of a whole call, all its tries included */
     apr_interval_time_t rest;       /* how long the breaker keeps a URL out; 0: 5 s */

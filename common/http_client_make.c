@@ -164,9 +164,12 @@ const char *http_client_make(http_client_t **pclient, const http_options_t *opti
         return "a key needs its certificate";
     if (options->proxy)
         error = check_proxy(options->proxy);
+    if (!error && options->proxy_file && !options->proxy)
+        error = "proxyCredentials needs a proxy";
     client->files.path[0] = options->ca_file;
     client->files.path[1] = options->certificate_file;
     client->files.path[2] = options->key_file ? options->key_file : options->certificate_file;
+    client->files.path[HTTP_FILE_PROXY] = options->proxy_file;
     if (!error)
         *pclient = client;
     return error;

@@ -12,6 +12,8 @@
 
 #define FILE_MAX (4 * 1024 * 1024)
 
+#define PROXY_MAX 512 /* bytes of the line for the proxy */
+
 enum { FILE_CA, FILE_CERTIFICATE, FILE_KEY };
 
 void http_files_stamp(http_stamp_t *stamp, const http_files_t *files, const http_stamp_t *old)
@@ -55,6 +57,37 @@ static const char *read_file(char **data, apr_size_t *len, const char *file, apr
     return n < 0 ? apr_psprintf(p, "cannot read %s: %s", file, message) : NULL;
 }
 
+/*
+ * Takes the line USER:PASSWORD apart, in place.  Error text in p, which quotes nothing of it, NULL
+ * on success.
+ */
+static const char *split_line(char *line, apr_size_t len, const char *file, apr_pool_t *p)
+{
+    char *colon, *c;
+
+    while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+        line[--len] = '\0';
+    colon = strchr(line, ':');
+    for (c = line; *c && (unsigned char)*c >= ' ' && *c != 0x7f; c++)
+        continue;
+    if (!colon || colon == line || !colon[1] || *c || len > PROXY_MAX || strlen(line) != len)
+        return apr_psprintf(p, "%s does not hold one line USER:PASSWORD of at most %d bytes", file,
+                            PROXY_MAX);
+    *colon = '\0';
+    return NULL;
+}
+
+/* Whether others may not read a file.  Error text in p if they may. */
+static const char *check_rights(const char *file, apr_pool_t *p)
+{
+    struct stat info;
+
+    return stat(file, &info) == 0 && (info.st_mode & S_IRWXO)
+               ? apr_psprintf(p, "%s holds a password and may be read by everybody (chmod o=)",
+                              file)
+               : NULL;
+}
+
 /* Whether the files hold what they should.  Error text in p, NULL on success. */
 static const char *check(const http_files_t *files, apr_pool_t *p)
 {
@@ -90,6 +123,11 @@ const char *http_files_load(http_credentials_t **pcredentials, const http_files_
         if (files->path[i])
             error = read_file(&credentials->data[i], &credentials->len[i], files->path[i], p);
     }
+    if (!error && files->path[HTTP_FILE_PROXY])
+        error = check_rights(files->path[HTTP_FILE_PROXY], p);
+    if (!error && files->path[HTTP_FILE_PROXY])
+        error = split_line(credentials->data[HTTP_FILE_PROXY], credentials->len[HTTP_FILE_PROXY],
+                           files->path[HTTP_FILE_PROXY], p);
     if (error)
         http_files_drop(credentials);
     else

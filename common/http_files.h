@@ -10,7 +10,8 @@
 
 #include "crypt.h"
 
-#define HTTP_FILES 3 /* CA, certificate, key */
+#define HTTP_FILES 4 /* CA, certificate, key, and user and password of the proxy */
+#define HTTP_FILE_PROXY 3
 
 typedef struct http_files_t {
     const char *path[HTTP_FILES]; /* NULL: none */
@@ -34,7 +35,7 @@ void http_files_stamp(http_stamp_t *stamp, const http_files_t *files, const http
 
 /*
  * Reads the files and checks them: PEM, the key fits the certificate and is not for everybody's
- * eyes.  *pcredentials has one user.  Error text in p, NULL on success.
+ * eyes; nor is the proxy's file, of which "user", NUL, "password", NUL is kept.  *pcredentials has one user.  Error text in p, NULL on success.
  */
 const char *http_files_load(http_credentials_t **pcredentials, const http_files_t *files,
                             apr_pool_t *p);

@@ -14,6 +14,7 @@ const char *http_settings_read(http_options_t *o, const settings_t *s, apr_pool_
 
     o->ca_file = settings_get(s, "caFile", o->ca_file);
     o->proxy = settings_get(s, "proxy", o->proxy);
+    o->proxy_file = settings_get(s, "proxyCredentials", o->proxy_file);
     error = settings_get_duration(s, "timeout", o->timeout, TIME_MIN, TIME_MAX, &o->timeout, p);
     if (!error)
         error = settings_get_duration(s, "connectTimeout", o->connect_timeout, TIME_MIN, TIME_MAX,

@@ -9,12 +9,13 @@
 /* For the table of keys of whoever has such a peer. */
 #define HTTP_SETTINGS_URLS {"url2", "URL", 0}, {"url3", "URL", 0}, {"url4", "URL", 0}
 #define HTTP_SETTINGS_PEER                                                                         \
-    {"caFile", "FILE", 0}, {"proxy", "http://HOST:PORT", 0}, {"timeout", "DURATION", 0},           \
-        {"connectTimeout", "DURATION", 0}, {"plainLoopback", "on|off", 0}
+    {"caFile", "FILE", 0}, {"proxy", "http://HOST:PORT", 0}, {"proxyCredentials", "FILE", 0},      \
+        {"timeout", "DURATION", 0}, {"connectTimeout", "DURATION", 0}, {"plainLoopback", "on|off", 0}
 
 /*
- * Reads caFile, proxy, timeout, connectTimeout, plainLoopback and concurrency into o, as far as the
- * table has them; what o holds before are the defaults.  Error text in p, NULL on success.
+ * Reads caFile, proxy, proxyCredentials, timeout, connectTimeout, plainLoopback and concurrency
+ * into o, as far as the table has them; what o holds before are the defaults.  Error text in p,
+ * NULL on success.
  */
 const char *http_settings_read(http_options_t *o, const settings_t *s, apr_pool_t *p);
 

@@ -79,8 +79,8 @@ static int make_request(policy_request_t *request, scep_trace_t *trace, request_
     return 1;
 }
 
-/* Whether a renewal's certificate in use is of the fronts' CA, or (*foreign) of one that counts too;
- * 0: trace->outcome says why not. */
+/* Whether a renewal's certificate in use is of the fronts' CA, or (*foreign) of one that counts
+ * too; 0: trace->outcome says why not. */
 static int check_signer(scep_trace_t *trace, int *foreign, const scep_service_conf_t *service,
                         X509 *signer, const log_sink_t *log, apr_pool_t *p)
 {
@@ -122,8 +122,8 @@ void scep_point_verify(scep_trace_t *trace, policy_attributes_t *attributes, req
     policy_tx_t *tx = NULL;
 
     if (make_request(&request, trace, r, service, message, front) &&
-        (!message->signer || check_signer(trace, &request.signer_foreign, service, message->signer, log,
-                                          r->pool))) {
+        (!message->signer || check_signer(trace, &request.signer_foreign, service, message->signer,
+                                          log, r->pool))) {
         policy_point_verify(&tx, attributes, service->core.policy, &request, &trace->outcome, log,
                             r->pool);
     }

@@ -307,7 +307,8 @@ static const char *read_lifetime(policy_bound_t *bound, const char *key, const j
                                  apr_pool_t *p)
 {
     (void)key;
-    if (!json_text_is_clean(value, 32) || settings_duration(json_string_value(value), &bound->lifetime, p) ||
+    if (!json_text_is_clean(value, 32) ||
+        settings_duration(json_string_value(value), &bound->lifetime, p) ||
         bound->lifetime < apr_time_from_sec(1) || bound->lifetime > LIFETIME_MAX)
         return "needs a time from 1s to 3660d as text, such as \"30min\" or \"2h\"";
     return NULL;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ScepPolicy intune over real TLS: each answer, what the device sees, and that each challenge is good once."""
+import base64
 import hashlib
+import pathlib
 import re
 import socket
 import socketserver
@@ -396,9 +398,11 @@ class Proxy(socketserver.ThreadingTCPServer):
     class Handler(socketserver.StreamRequestHandler):
         def handle(self):
             method, target, _ = self.rfile.readline().decode("ascii").split()
-            while self.rfile.readline() not in (b"\r\n", b""):
-                pass
+            headers = [line.strip() for line in iter(self.rfile.readline, b"\r\n") if line]
             self.server.targets.append((method, target))
+            if self.server.user and b"Proxy-Authorization: Basic " + self.server.user not in headers:
+                self.wfile.write(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n")
+                return
             host, port = target.rsplit(":", 1)
             with socket.create_connection((host, int(port)), 10) as there:
                 self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
@@ -416,9 +420,9 @@ class Proxy(socketserver.ThreadingTCPServer):
             except OSError:
                 pass
 
-    def __init__(self):
+    def __init__(self, user=None):
         super().__init__(("127.0.0.1", 0), self.Handler)
-        self.targets = []
+        self.targets, self.user = [], user and base64.b64encode(user)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -430,6 +434,32 @@ def test_proxy(cloud, factory, keys):
     assert len(proxy.targets) >= 3 and set(proxy.targets) == {("CONNECT", "localhost:%d" % cloud.port)}
     proxy.shutdown()
     proxy.server_close()
+
+
+PROXY_USER = b"svc-scep:pass:word"
+
+
+@pytest.fixture
+def proxy():
+    made = Proxy(PROXY_USER)
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.parametrize("line, good", [(PROXY_USER, True), (b"svc-scep:guess", False)])
+def test_proxy_wants_a_password(proxy, cloud, factory, keys, line, good):
+    """It stands in a file, and nowhere else."""
+    file = pathlib.Path(secret_file(env.folder("proxy")))
+    file.write_bytes(line + b"\n")
+    server = factory.httpd([service(cloud.policy(
+        "proxy=http://127.0.0.1:%d proxyCredentials=%s" % (proxy.server_address[1], file)))], level="debug").start()
+    if not good:
+        server.expect("SCEP0273.*407", "SCEP0285")
+    response, _, _ = ask(server, keys[0], challenge=cloud.challenge())
+    assert response.status == (200 if good else 503)
+    assert {method for method, _ in proxy.targets} == {"CONNECT"}
+    assert b"pass:word" not in server.log.text(0).encode() and "guess" not in server.log.text(0)
 
 
 def test_document(cloud, factory, keys):

@@ -143,6 +143,49 @@ START_TEST(options_are_checked)
 }
 END_TEST
 
+/* The file of the proxy's user and password; NULL: it is good. */
+static const struct {
+    const char *text;
+    int mode;
+    const char *error;
+} proxy_files[] = {{"svc-scep:secret:1\n", 0600, NULL},
+                   {"svc-scep:secret\r\n", 0640, NULL},
+                   {"svc-scep:secret", 0400, NULL},
+                   {"", 0600, "one line"},
+                   {"svc-scep\n", 0600, "one line"},
+                   {":secret\n", 0600, "one line"},
+                   {"svc-scep:\n", 0600, "one line"},
+                   {"svc-scep:secret\nmore:secret\n", 0600, "one line"},
+                   {"svc-scep:sec\tret\n", 0600, "one line"},
+                   {"svc-scep:secret\n", 0644, "by everybody"},
+                   {NULL, 0600, "one line"}};
+
+START_TEST(proxy_file)
+{
+    char *text = apr_pcalloc(p, 600);
+    const char *error;
+
+    memset(text, 's', 599);
+    text[1] = ':';
+    options.url[0] = "https://hook.example";
+    options.proxy_file = fixture_file(p, fixture_directory(p), "proxy",
+                                      proxy_files[_i].text ? proxy_files[_i].text : text,
+                                      proxy_files[_i].mode);
+    error = http_client_make(&client, &options, p);
+    ck_assert_ptr_nonnull(error); /* there is no proxy */
+    options.proxy = "http://proxy:3128";
+    ck_assert_ptr_null(http_client_make(&client, &options, p));
+    error = http_client_check(client, p);
+    if (!proxy_files[_i].error) {
+        ck_assert_msg(!error, "%s", error);
+        return;
+    }
+    ck_assert_ptr_nonnull(error);
+    ck_assert_msg(strstr(error, proxy_files[_i].error) != NULL, "%s", error);
+    ck_assert_ptr_null(strstr(error, "secret"));
+}
+END_TEST
+
 START_TEST(key_fits_certificate)
 {
     const char *directory = fixture_directory(p);
@@ -556,6 +599,7 @@ Suite *test_http_client_suite(void)
     tcase_set_timeout(tc, 20);
     tcase_add_loop_test(tc, urls_are_checked, 0, COUNT(url_cases));
     tcase_add_test(tc, options_are_checked);
+    tcase_add_loop_test(tc, proxy_file, 0, (int)(sizeof(proxy_files) / sizeof(proxy_files[0])));
     tcase_add_test(tc, key_fits_certificate);
     tcase_add_test(tc, good_answer);
     tcase_add_test(tc, request_as_meant);
