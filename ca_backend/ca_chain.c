@@ -68,7 +68,7 @@ static void swap(STACK_OF(X509) *chain, int a, int b)
 }
 
 /* Files are written in any order. */
-void ca_order_chain(STACK_OF(X509) *chain)
+static void order_chain(STACK_OF(X509) *chain)
 {
     int i, n = sk_X509_num(chain);
 
@@ -112,7 +112,7 @@ const char *ca_chain_load(STACK_OF(X509) **pchain, const char *file, apr_pool_t 
         error = check_cas(*pchain, file, p);
     }
     if (error == NULL) {
-        ca_order_chain(*pchain);
+        order_chain(*pchain);
     }
     return error;
 }

@@ -5,8 +5,8 @@
  * The CSR goes there as it is (p10cr), so the CA sees the device's own proof of possession.  What
  * waits for a person there cannot be asked about later: OpenSSL keeps a CMP transaction in memory.
  */
+#include "ca_chain.h"
 #include "ca_cmp.h"
-#include "ca_state.h"
 
 #include <apr_strings.h>
 #include <openssl/cmperr.h>
@@ -145,9 +145,8 @@ static const char *cmp_create(void **pinstance, const settings_t *settings,
     if (cfg->chain_file == NULL) {
         return "the CA's certificates have to be known: ScepCAChain";
     }
-    error = crypt_load_certificates(&chain, cfg->chain_file, p);
+    error = ca_chain_load(&chain, cfg->chain_file, p);
     if (error == NULL) {
-        ca_order_chain(chain);
         cmp->issuer = sk_X509_value(chain, 0);
         error = settings_get_flag(settings, "plain", 0, &cmp->plain, p);
     }

@@ -4,8 +4,8 @@
  *
  * Unlike TLS's credentials these are kept parsed: to decode a key costs as much as to sign by it.
  */
+#include "ca_chain.h"
 #include "ca_cmp.h"
-#include "ca_state.h"
 
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>

@@ -9,11 +9,12 @@
 
 /*
  * Names the certificate to revoke by issuer and serial number, which is all that the request holds.
- * OpenSSL before 3.2 takes them out of a certificate only.  0 on failure.
+ * OpenSSL before 3.2 takes them out of a certificate only, which has to be whole: the issuer's is
+ * taken for it.  0 on failure.
  */
 static int set_certificate(OSSL_CMP_CTX *ctx, X509 *issuer, const ASN1_INTEGER *serial)
 {
-    X509 *cert = X509_new();
+    X509 *cert = X509_dup(issuer);
     ASN1_INTEGER *number = ASN1_INTEGER_dup(serial);
     int good = cert != NULL && number != NULL && X509_set_serialNumber(cert, number) &&
                X509_set_issuer_name(cert, X509_get_subject_name(issuer)) &&

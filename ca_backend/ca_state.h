@@ -46,9 +46,6 @@ struct ca_t {
 apr_status_t ca_trust(ca_t *ca, ca_trust_t *trust, apr_time_t deadline, const char **why,
                       const log_sink_t *log, apr_pool_t *p);
 
-/* Puts the issuing CA first and its issuers behind it. */
-void ca_order_chain(STACK_OF(X509) *chain);
-
 /* The template of that name; the default's if there is none. */
 const ca_template_t *ca_find_template(const ca_t *ca, const char *name);
 

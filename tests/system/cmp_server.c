@@ -125,8 +125,8 @@ static OSSL_CMP_PKISI *certify(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *mes
 }
 
 /* See OSSL_CMP_SRV_rr_cb_t. */
-static OSSL_CMP_PKISI *revoke(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *message,
-                              const X509_NAME *issuer, const ASN1_INTEGER *serial)
+static OSSL_CMP_PKISI *withdraw(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *message,
+                                const X509_NAME *issuer, const ASN1_INTEGER *serial)
 {
     BIGNUM *number = ASN1_INTEGER_to_BN(serial, NULL);
     char *hex = number != NULL ? BN_bn2hex(number) : NULL;
@@ -282,7 +282,7 @@ int main(int argc, char **argv)
     OSSL_CMP_CTX *ctx;
 
     if (argc != 6 || server == NULL ||
-        !OSSL_CMP_SRV_CTX_init(server, NULL, certify, revoke, NULL, hear_error,
+        !OSSL_CMP_SRV_CTX_init(server, NULL, certify, withdraw, NULL, hear_error,
                                hear_confirmation, poll)) {
         die("usage: cmp_server CERTIFICATE KEY TRUST REFERENCE SECRET");
     }
