@@ -278,20 +278,6 @@ apr_status_t ca_revoke_certificate(ca_t *ca, const crypt_buf_t *der, int reason,
                          crypt_asn1_time(X509_get0_notAfter(cert)), reason, out, p);
 }
 
-apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p)
-{
-    ca_trust_t trust;
-    const char *why;
-
-    *text = "";
-    if (ca->fetched != NULL && ca_trust(ca, &trust, 0, &why, NULL, p) != APR_SUCCESS) {
-        *text = apr_pstrcat(p, "its certificates are not known: ", why, NULL);
-        return APR_EAGAIN;
-    }
-    return ca->provider->health != NULL ? ca->provider->health(ca->instance, text, p)
-                                        : APR_SUCCESS;
-}
-
 /* Hex SHA-256 of a text. */
 static const char *text_digest(const char *text, apr_pool_t *p)
 {

@@ -126,7 +126,8 @@ struct ca_provider_t {
      */
     apr_status_t (*fetch_chain)(void *instance, STACK_OF(X509) **pcerts, apr_time_t deadline,
                                 const char **error, const log_sink_t *log, apr_pool_t *p);
-    /* For readiness; *text says why not. */
+    /* For readiness; *text says why not.  May ask the CA, for two seconds at most; with concurrency
+     * every five seconds at most in each child. */
     apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
     /* not_after: of the certificate, which is the CA's; 0: the number is all that is known. */
     apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, apr_time_t not_after,
@@ -262,6 +263,8 @@ int ca_can_revoke(const ca_t *ca);
  * cessationOfOperation, privilegeWithdrawn.  A hold would have to be released again. */
 int ca_is_reason(int reason);
 
+/* Whether the CA can be asked, by what is known or, now and then, by asking it; *text (in p) says
+ * why not.  A CA that is left alone after failures is not healthy until that is over. */
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
 
 #endif /* CA_MODULE */

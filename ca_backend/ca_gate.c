@@ -64,3 +64,14 @@ void ca_gate_leave(ca_gate_t *gate, apr_time_t now, int probe, int down)
     }
     unlock(gate);
 }
+
+int ca_gate_rests(ca_gate_t *gate, apr_time_t now, apr_interval_time_t *wait)
+{
+    int rests;
+
+    lock(gate);
+    rests = gate->max > 0 && gate->failures >= CA_GATE_FAILURES && now < gate->rests_until;
+    *wait = rests ? gate->rests_until - now : 0;
+    unlock(gate);
+    return rests;
+}

@@ -32,4 +32,7 @@ apr_status_t ca_gate_enter(ca_gate_t *gate, apr_time_t now, int *probe, apr_inte
 /* A call is over.  down: the CA could not be asked at all; a CA that says no is not. */
 void ca_gate_leave(ca_gate_t *gate, apr_time_t now, int probe, int down);
 
+/* Whether the CA is left alone now, and for how much longer. */
+int ca_gate_rests(ca_gate_t *gate, apr_time_t now, apr_interval_time_t *wait);
+
 #endif /* CA_GATE_H */

@@ -29,6 +29,14 @@ typedef struct ca_crl_t {
     char error[512];
 } ca_crl_t;
 
+/* What the backend said of its health last, guarded by the gate's mutex. */
+typedef struct ca_health_t {
+    int asking;                 /* a thread is finding out */
+    apr_status_t rv;
+    apr_time_t until;           /* it need not be asked again before */
+    char text[256];
+} ca_health_t;
+
 struct ca_t {
     const ca_provider_t *provider;
     void *instance;
@@ -39,6 +47,7 @@ struct ca_t {
     ca_fetched_t *fetched;      /* the backend's, where it has to ask; else NULL */
     ca_crl_t crl;
     ca_gate_t gate;
+    ca_health_t health;
 };
 
 /* What is trusted now.  deadline: as ca_fetched_get(), and so is *why, which may be NULL.  Any

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether a CA can be asked: what its backend says, how often that is asked, and a CA that is left
+ * alone after failures. */
+#include "../../ca_backend/ca_gate.h"
+#include "ca_fixture.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+Suite *test_ca_health_suite(void);
+
+static struct {
+    int asked;
+    apr_status_t rv, submitted;
+    ca_t *nested; /* asked again while it is asked */
+} stub;
+
+static const char *stub_create(void **pinstance, const settings_t *settings,
+                               const ca_config_t *cfg, apr_pool_t *p)
+{
+    (void)settings;
+    (void)cfg;
+    (void)p;
+    *pinstance = NULL;
+    return NULL;
+}
+
+static apr_status_t stub_submit(void *instance, const ca_request_t *request, ca_answer_t *answer,
+                                const log_sink_t *log, apr_pool_t *p)
+{
+    (void)instance;
+    (void)request;
+    (void)log;
+    (void)p;
+    answer->result = CA_REJECTED;
+    return stub.submitted;
+}
+
+static apr_status_t stub_health(void *instance, const char **text, apr_pool_t *p)
+{
+    const char *nested = NULL;
+    ca_t *again = stub.nested;
+
+    (void)instance;
+    stub.asked++;
+    if (again != NULL) {
+        stub.nested = NULL;
+        ck_assert_int_eq(ca_health(again, &nested, p), APR_SUCCESS);
+    }
+    if (stub.rv != APR_SUCCESS) {
+        *text = apr_psprintf(p, "no answer %d", stub.asked);
+    }
+    return stub.rv;
+}
+
+static ca_provider_t provider = {
+    .name = "stub", .create = stub_create, .submit = stub_submit, .health = stub_health};
+
+/* A fresh backend. */
+static ca_t *make(int concurrency)
+{
+    ca_t *ca;
+
+    memset(&stub, 0, sizeof(stub));
+    provider.concurrency = concurrency;
+    provider.health = stub_health;
+    ck_assert_ptr_null(ca_make(&ca, &provider, 0, NULL, ca_fixture_config(), fixture_pool()));
+    ck_assert_int_eq(ca_child_init(ca, fixture_pool()), APR_SUCCESS);
+    return ca;
+}
+
+START_TEST(own_ca_is_always_asked)
+{
+    ca_t *ca = make(0);
+    const char *text;
+
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
+    stub.rv = APR_EGENERAL;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_EGENERAL);
+    ck_assert_str_eq(text, "no answer 2");
+}
+END_TEST
+
+START_TEST(others_are_asked_now_and_then)
+{
+    ca_t *ca = make(2);
+    const char *text;
+
+    stub.rv = APR_EGENERAL;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_EGENERAL);
+    stub.rv = APR_SUCCESS;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_EGENERAL);
+    ck_assert_str_eq(text, "no answer 1");
+    ck_assert_int_eq(stub.asked, 1);
+}
+END_TEST
+
+/* Who comes while somebody asks does not wait. */
+START_TEST(nobody_waits)
+{
+    ca_t *ca = make(2);
+    const char *text;
+
+    stub.nested = ca;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
+    ck_assert_ptr_null(stub.nested);
+    ck_assert_int_eq(stub.asked, 1);
+}
+END_TEST
+
+START_TEST(left_alone)
+{
+    ca_t *ca = make(2);
+    ca_fixture_request_t *request = ca_fixture_request(fixture_rsa(1), "device", NULL, NULL);
+    ca_answer_t answer;
+    const char *text;
+    int i;
+
+    stub.submitted = APR_ETIMEDOUT;
+    for (i = 0; i < CA_GATE_FAILURES; i++) {
+        ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
+        ca_submit(ca, request->grant, request->csr, ca_fixture_deadline(), &answer,
+                  fixture_log(fixture_pool()), fixture_pool());
+    }
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_ECONNREFUSED);
+    ck_assert_ptr_nonnull(strstr(text, "failed 3 times in a row and is left alone"));
+    provider.health = NULL;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_ECONNREFUSED);
+}
+END_TEST
+
+START_TEST(rest_ends)
+{
+    ca_gate_t gate;
+    apr_interval_time_t wait;
+
+    memset(&gate, 0, sizeof(gate));
+    gate.max = 1;
+    gate.failures = CA_GATE_FAILURES;
+    gate.rests_until = 100;
+    ck_assert_int_eq(ca_gate_rests(&gate, 40, &wait), 1);
+    ck_assert_int_eq(wait, 60);
+    ck_assert_int_eq(ca_gate_rests(&gate, 100, &wait), 0);
+    ck_assert_int_eq(wait, 0);
+    gate.failures--;
+    ck_assert_int_eq(ca_gate_rests(&gate, 40, &wait), 0);
+    gate.max = 0;
+    gate.failures++;
+    ck_assert_int_eq(ca_gate_rests(&gate, 40, &wait), 0);
+}
+END_TEST
+
+START_TEST(without_the_slot)
+{
+    ca_t *ca = make(2);
+    const char *text = NULL;
+
+    provider.health = NULL;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
+    ck_assert_str_eq(text, "");
+}
+END_TEST
+
+Suite *test_ca_health_suite(void)
+{
+    Suite *suite = suite_create("ca_health");
+    TCase *tcase = tcase_create("all");
+
+    tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
+    tcase_add_test(tcase, own_ca_is_always_asked);
+    tcase_add_test(tcase, others_are_asked_now_and_then);
+    tcase_add_test(tcase, nobody_waits);
+    tcase_add_test(tcase, left_alone);
+    tcase_add_test(tcase, rest_ends);
+    tcase_add_test(tcase, without_the_slot);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
