@@ -128,7 +128,7 @@ const char *ca_prepare(ca_t *ca, uid_t uid, gid_t gid, int *away, apr_pool_t *p)
 
 apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
 {
-    apr_status_t rv = apr_thread_mutex_create(&ca->crl.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+    apr_status_t rv = ca_crl_child_init(ca, pchild);
 
     if (rv == APR_SUCCESS) {
         rv = apr_thread_mutex_create(&ca->gate.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);

@@ -14,7 +14,7 @@
 #include <apr_tables.h>
 #include <apr_time.h>
 
-#define CA_LEDGER_CRL_MAX 983040 /* bytes of the list that the ledger keeps */
+#define CA_LEDGER_CRL_MAX 7864320 /* bytes of the list that the ledger keeps */
 
 typedef struct ca_revoked_t {
     const char *serial;

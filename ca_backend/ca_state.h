@@ -26,6 +26,9 @@ typedef struct ca_crl_t {
     ca_stamp_t stamp;
     X509_CRL *crl;              /* NULL: cannot be used, error says why */
     int reported;               /* that it is not valid now was logged */
+    X509_CRL *backend;          /* the backend's list that was decoded last; NULL: none */
+    unsigned char *backend_der; /* its bytes, of OpenSSL's memory */
+    apr_size_t backend_len;
     char error[512];
 } ca_crl_t;
 
@@ -61,6 +64,9 @@ const ca_template_t *ca_find_template(const ca_t *ca, const char *name);
 /* Reads crl_file for the first time, if there is one; error text in p, NULL on success.  The CRL
  * goes with p. */
 const char *ca_crl_open(ca_t *ca, apr_pool_t *p);
+
+/* In the child: threads may ask for lists from now on. */
+apr_status_t ca_crl_child_init(ca_t *ca, apr_pool_t *pchild);
 
 /*
  * The current CRL with a reference of the caller's (X509_CRL_free()); it is the chain's and valid

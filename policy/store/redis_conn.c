@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REPLY_MAX (1024 * 1024) /* bytes of one reply */
+#define REPLY_MAX (8 * 1024 * 1024) /* bytes of one reply: the longest CRL and a little more */
 #define ELEMENTS_MAX 65536      /* of one array */
 #define PASSWORD_MAX 1024
 

@@ -45,7 +45,7 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_LIMITS 2                  /* counters of one claim */
 #define STORE_NEWS_MAX 131072           /* bytes of one piece of news */
 #define STORE_NEWS_PER_TX 4             /* pieces that one change of a transaction leaves */
-#define STORE_CRL_MAX 983040            /* bytes of a certificate revocation list */
+#define STORE_CRL_MAX 7864320           /* bytes of a certificate revocation list */
 #define STORE_ISSUER_LEN 16  /* hex digits that stand for the name of a CA */
 #define STORE_PLACE_MAX 97   /* bytes of a place in the inventory */
 #define STORE_PAGE_MAX 500   /* entries of the inventory in one answer */

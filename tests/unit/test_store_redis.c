@@ -359,7 +359,7 @@ END_TEST
 START_TEST(endless_answer)
 {
     apr_pool_t *p = fixture_pool();
-    size_t len = 3 * 1024 * 1024;
+    size_t len = 9 * 1024 * 1024;
     char *answer = apr_palloc(p, len);
 
     memset(answer, 'x', len);
