@@ -7,33 +7,23 @@
  * enrollment agent signs, so a template can be bound to that signature.  Who is TLS' client (or
  * whose name and password go along) is another matter: that account needs the right to enroll.
  */
-#include "ca_adcs_agent.h"
+#include "ca_adcs_access.h"
 #include "ca_adcs_answer.h"
-#include "ca_adcs_cmc.h"
 #include "ca_adcs_soap.h"
 #include "ca_certs.h"
-#include "../common/secret.h"
 
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
-#define USER_MIN 3          /* "u:p" */
-#define USER_MAX 512
-
 typedef struct adcs_t {
     http_client_t *client;
     const char *url;            /* what the envelope is addressed to */
-    adcs_agent_t *agent;        /* NULL: the PKCS#10 goes as it is */
-    secret_file_t *user;        /* NULL: none */
+    adcs_access_t access;
 } adcs_t;
 
 static const settings_key_t adcs_keys[] = {
-    CA_HTTP_KEYS(0),
-    {"request", "cmc|pkcs10", 0},
-    {"agentCertificate", "FILE", 0},
-    {"agentKey", "FILE", 0},
-    {"userFile", "FILE", 0},
+    CA_HTTP_KEYS(0), ADCS_ACCESS_KEYS,
     {NULL, NULL, 0}
 };
 
@@ -70,50 +60,6 @@ static const char *check_urls(adcs_t *adcs, const settings_t *settings, apr_pool
     return NULL;
 }
 
-/* Who signs the request.  Error text in p, NULL on success. */
-static const char *make_agent(adcs_t *adcs, const settings_t *settings, apr_pool_t *p)
-{
-    const char *request = settings_get(settings, "request", "cmc");
-    const char *certificate = settings_get(settings, "agentCertificate", NULL);
-    const char *key = settings_get(settings, "agentKey", NULL);
-
-    if (strcmp(request, "pkcs10") == 0) {
-        return certificate == NULL && key == NULL
-                   ? NULL : "request=pkcs10 is signed by nobody: agentCertificate and agentKey "
-                            "belong to request=cmc";
-    }
-    if (strcmp(request, "cmc") != 0) {
-        return "request is cmc or pkcs10";
-    }
-    if (certificate == NULL || key == NULL) {
-        return "request=cmc needs agentCertificate and agentKey, the enrollment agent's";
-    }
-    return adcs_agent_make(&adcs->agent, certificate, key, p);
-}
-
-/* Who asks, besides TLS.  Error text in p, NULL on success. */
-static const char *make_user(adcs_t *adcs, const settings_t *settings, apr_pool_t *p)
-{
-    const char *file = settings_get(settings, "userFile", NULL);
-    const char *error;
-    crypt_buf_t line;
-
-    if (file == NULL) {
-        return settings_get(settings, "certificate", NULL) != NULL
-                   ? NULL : "certificate and key, or userFile: the service answers nobody that "
-                            "it does not know";
-    }
-    error = secret_file_make(&adcs->user, file, "user and password", USER_MIN, USER_MAX, p);
-    if (error != NULL) {
-        return error;
-    }
-    line = secret_file_get(adcs->user, NULL, p);
-    if (memchr(line.data, ':', line.len) == NULL || line.data[0] == ':') {
-        error = apr_psprintf(p, "%s does not hold user:password", file);
-    }
-    return error;
-}
-
 static const char *adcs_create(void **pinstance, const settings_t *settings,
                                const ca_config_t *cfg, apr_pool_t *p)
 {
@@ -125,10 +71,7 @@ static const char *adcs_create(void **pinstance, const settings_t *settings,
         return "ScepCAChain is missing: the service does not tell the CA's certificates";
     }
     if (error == NULL) {
-        error = make_agent(adcs, settings, p);
-    }
-    if (error == NULL) {
-        error = make_user(adcs, settings, p);
+        error = adcs_access_make(&adcs->access, settings, p);
     }
     return error == NULL ? ca_http_make(&adcs->client, "adcs", settings, cfg, p) : error;
 }
@@ -138,13 +81,7 @@ static apr_status_t adcs_child_init(void *instance, apr_pool_t *pchild)
     adcs_t *adcs = instance;
     apr_status_t rv = http_client_child_init(adcs->client, pchild);
 
-    if (rv == APR_SUCCESS && adcs->agent != NULL) {
-        rv = adcs_agent_child_init(adcs->agent, pchild);
-    }
-    if (rv == APR_SUCCESS && adcs->user != NULL) {
-        rv = secret_file_child_init(adcs->user, pchild);
-    }
-    return rv;
+    return rv == APR_SUCCESS ? adcs_access_child_init(&adcs->access, pchild) : rv;
 }
 
 /* Takes an issued certificate into answer. */
@@ -236,24 +173,6 @@ static void judge(ca_answer_t *answer, const adcs_question_t *question, const ht
     }
 }
 
-/* Adds user name and password to the question; they are wiped with p. */
-static void add_user(adcs_t *adcs, adcs_question_t *question, const log_sink_t *log, apr_pool_t *p)
-{
-    crypt_buf_t line;
-    char *colon;
-
-    if (adcs->user == NULL) {
-        return;
-    }
-    line = secret_file_get(adcs->user, log, p);
-    colon = memchr(line.data, ':', line.len);
-    if (colon != NULL) {
-        *colon = '\0';
-        question->user = (const char *)line.data;
-        question->password = colon + 1;
-    }
-}
-
 /* Asks and fills answer. */
 static void ask(adcs_t *adcs, adcs_question_t *question, const ca_request_t *request,
                 ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
@@ -268,7 +187,7 @@ static void ask(adcs_t *adcs, adcs_question_t *question, const ca_request_t *req
         outcome_unavailable(&answer->outcome, "ca-error", 0, p, "no random bytes");
         return;
     }
-    add_user(adcs, question, log, p);
+    adcs_access_user(&adcs->access, &question->user, &question->password, log, p);
     envelope = adcs_soap_write(question, p);
     memset(&call, 0, sizeof(call));
     call.content_type = ADCS_SOAP_TYPE;
@@ -282,27 +201,6 @@ static void ask(adcs_t *adcs, adcs_question_t *question, const ca_request_t *req
     OPENSSL_cleanse(envelope, strlen(envelope));
 }
 
-/* Writes the signed request; 0 with an answer if that is not possible. */
-static int make_cmc(adcs_t *adcs, crypt_buf_t *cmc, const ca_request_t *request,
-                    ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
-{
-    X509 *cert;
-    EVP_PKEY *key;
-    apr_status_t rv;
-
-    adcs_agent_get(adcs->agent, &cert, &key, log, p);
-    rv = adcs_cmc_make(cmc, &request->csr->der, request->template_name, cert, key, p);
-    if (rv == APR_SUCCESS) {
-        return 1;
-    }
-    log_openssl_errors(log, LOG_SINK_ERR, SCEPTAG(0356), "while signing the CMC request");
-    outcome_unavailable(&answer->outcome, "ca-error", 0, p, rv == APR_EINVAL
-                        ? "'%s' cannot be the name of a template"
-                        : "the CMC request for template '%s' cannot be made",
-                        request->template_name);
-    return 0;
-}
-
 static apr_status_t adcs_submit(void *instance, const ca_request_t *request, ca_answer_t *answer,
                                 const log_sink_t *log, apr_pool_t *p)
 {
@@ -314,14 +212,14 @@ static apr_status_t adcs_submit(void *instance, const ca_request_t *request, ca_
     memset(&question, 0, sizeof(question));
     answer->result = CA_RETRY;
     question.template_name = request->template_name;
-    if (adcs->agent == NULL) {
+    if (adcs->access.agent == NULL) {
         question.pkcs10 = &request->csr->der;
     }
-    else {
-        if (!make_cmc(adcs, &cmc, request, answer, log, p)) {
-            return APR_SUCCESS;
-        }
+    else if (adcs_access_sign(&adcs->access, &cmc, request, &answer->outcome, log, p)) {
         question.cmc = &cmc;
+    }
+    else {
+        return APR_SUCCESS;
     }
     ask(adcs, &question, request, answer, log, p);
     return APR_SUCCESS;
@@ -348,18 +246,8 @@ static apr_status_t adcs_poll(void *instance, const ca_request_t *request, const
 static apr_status_t adcs_health(void *instance, const char **text, apr_pool_t *p)
 {
     adcs_t *adcs = instance;
-    X509 *cert;
-    EVP_PKEY *key;
 
-    if (adcs->agent == NULL) {
-        return APR_SUCCESS;
-    }
-    adcs_agent_get(adcs->agent, &cert, &key, NULL, p);
-    if (crypt_asn1_time(X509_get0_notAfter(cert)) > apr_time_now()) {
-        return APR_SUCCESS;
-    }
-    *text = "the enrollment agent's certificate has expired";
-    return APR_EGENERAL;
+    return adcs_access_health(&adcs->access, text, p);
 }
 
 const ca_provider_t ca_adcs_provider = {

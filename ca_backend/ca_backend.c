@@ -20,6 +20,7 @@
 
 const ca_provider_t *const ca_builtin[] = {
     &ca_adcs_provider,
+    &ca_certsrv_provider,
     &ca_local_provider,
     &ca_none_provider,
     &ca_est_provider,

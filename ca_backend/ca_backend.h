@@ -153,7 +153,7 @@ extern const ca_provider_t ca_est_provider;
 extern const ca_provider_t ca_exec_provider;
 extern const ca_provider_t ca_cmp_provider;
 extern const ca_provider_t ca_vault_provider, ca_vault_role_provider;
-extern const ca_provider_t ca_adcs_provider;
+extern const ca_provider_t ca_adcs_provider, ca_certsrv_provider;
 
 /* The options of a backend: its own and those that all such backends have; ended by a NULL name. */
 const settings_key_t *ca_keys(const ca_provider_t *provider, apr_pool_t *p);

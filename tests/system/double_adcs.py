@@ -53,6 +53,27 @@ def expected_pki_data(csr, template):
     return der.seq(controls, der.seq(der.implicit_seq(0, der.integer(1), csr)), der.seq(), der.seq())
 
 
+def check_cmc(double, data):
+    """(CSR, template, whether the signer is an agent) of a CMC message, which openssl verifies and of which each byte
+    is what Windows would send."""
+    done = subprocess.run(
+        ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-CAfile", double.ca.path("chain.pem"),
+         "-purpose", "any"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise Refusal("cms -verify: " + done.stderr.decode())
+    signed = der.parse(data)[1][0]
+    signer = x509.load_der_x509_certificate(signed.find(0xA0)[0].raw)
+    usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    content = der.parse(done.stdout)
+    csr = content[1][0][1].raw
+    extension = content[0][0][2][0][2][0]
+    template = der.parse(extension[1].octets()).content.decode("utf-16-be")
+    if signed[2][0].oid() != "1.3.6.1.5.5.7.12.2" or done.stdout != expected_pki_data(csr, template):
+        raise Refusal("The parameter is incorrect: " + done.stdout.hex())
+    return csr, template, (len(signed.children[-1]) == 1 and AGENT_USAGE in usage
+                           and signer.serial_number != double.refused_agent)
+
+
 def full_response(*certificates):
     """CMC's answer: its chain is what anybody reads of it."""
     content = der.seq(der.oid("1.3.6.1.5.5.7.12.3"), der.explicit(0, der.octets(der.seq(der.seq(), der.seq(),
@@ -144,25 +165,10 @@ class Handler(ca_double.Handler):
         raise Refusal("The ValueType is invalid")
 
     def cmc(self, data):
-        """The agent's signature is verified by openssl, and each byte is what Windows would send."""
-        done = subprocess.run(
-            ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-CAfile", self.double.ca.path("chain.pem"),
-             "-purpose", "any"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-        if done.returncode:
-            raise Refusal("cms -verify: " + done.stderr.decode())
-        signed = der.parse(data)[1][0]
-        signer = x509.load_der_x509_certificate(signed.find(0xA0)[0].raw)
-        usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        if len(signed.children[-1]) != 1 or AGENT_USAGE not in usage or \
-                signer.serial_number == self.double.refused_agent:
+        csr, template, good = check_cmc(self.double, data)
+        if not good:
             self.fault("The request is missing one or more required valid signatures.", 0x8009480B, True)
             raise Done()
-        content = der.parse(done.stdout)
-        csr = content[1][0][1].raw
-        extension = content[0][0][2][0][2][0]
-        template = der.parse(extension[1].octets()).content.decode("utf-16-be")
-        if signed[2][0].oid() != "1.3.6.1.5.5.7.12.2" or done.stdout != expected_pki_data(csr, template):
-            raise Refusal("The parameter is incorrect: " + done.stdout.hex())
         return csr, template
 
     # ---- answering
@@ -244,16 +250,17 @@ class _Renamed:
         self.subject, self.public_key, self.extensions = subject, csr.public_key, csr.extensions
 
 
-class Adcs(ca_double.CaDouble):
+class AdcsDouble(ca_double.CaDouble):
     """
+    What both ways to AD CS have in common.
     template: the one that it offers.  hresult: code and whether the CA itself said no, in mode rejected.
     user: name and password that a UsernameToken must bring.  raw: what is said whatever was asked.
     subject: of the certificates, instead of what was asked for.
     """
-    name, pends, handler = "adcs", True, Handler
+    pends = True
 
     def __init__(self, ca=None, kind="good", mutual=True, user=None):
-        self.path, self.user, self.template = PATH, user, "default"
+        self.user, self.template = user, "default"
         self.hresult, self.raw, self.relates_to, self.refused_agent = (0x80094001, True), None, None, None
         self.waiting, self.bodies, self.subject = [], [], None
         super().__init__(ca, kind, mutual)
@@ -269,10 +276,6 @@ class Adcs(ca_double.CaDouble):
         if not self.subject:
             return super().sign(csr)
         return ca_double.sign(self.ca, _Renamed(csr, x509.Name.from_rfc4514_string(self.subject)), self.mode)
-
-    @property
-    def to(self):
-        return self.url + PATH
 
     def agent_files(self, name, key="agent", usage=AGENT_USAGE, days=365):
         """An enrollment agent's certificate and key, name.pem and name.key."""
@@ -293,15 +296,24 @@ class Adcs(ca_double.CaDouble):
     def agent(self, name="agent"):
         return "agentCertificate=%s agentKey=%s" % (self.folder / (name + ".pem"), self.folder / (name + ".key"))
 
-    def backend(self, *more):
-        return " ".join(("ScepCABackend adcs url=" + self.to, self.tls(), self.agent()) + more)
-
     def replace_credentials(self):
         """The connection's and the agent's."""
         self.refused_agent = self.files.load("agent.pem").serial_number
         self.agent_files("agent", "agent-new")
         self.for_httpd("agent.key")
         return self.replace_client()
+
+
+class Adcs(AdcsDouble):
+    """The web service."""
+    name, handler, path = "adcs", Handler, PATH
+
+    @property
+    def to(self):
+        return self.url + PATH
+
+    def backend(self, *more):
+        return " ".join(("ScepCABackend adcs url=" + self.to, self.tls(), self.agent()) + more)
 
 
 DOUBLES = [Adcs]
