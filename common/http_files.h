@@ -35,7 +35,8 @@ void http_files_stamp(http_stamp_t *stamp, const http_files_t *files, const http
 
 /*
  * Reads the files and checks them: PEM, the key fits the certificate and is not for everybody's
- * eyes; nor is the proxy's file, of which "user", NUL, "password", NUL is kept.  *pcredentials has one user.  Error text in p, NULL on success.
+ * eyes; nor is the proxy's file, of which "user", NUL, "password", NUL is kept.  *pcredentials has
+ * one user.  Error text in p, NULL on success.
  */
 const char *http_files_load(http_credentials_t **pcredentials, const http_files_t *files,
                             apr_pool_t *p);

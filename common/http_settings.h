@@ -10,7 +10,8 @@
 #define HTTP_SETTINGS_URLS {"url2", "URL", 0}, {"url3", "URL", 0}, {"url4", "URL", 0}
 #define HTTP_SETTINGS_PEER                                                                         \
     {"caFile", "FILE", 0}, {"proxy", "http://HOST:PORT", 0}, {"proxyCredentials", "FILE", 0},      \
-        {"timeout", "DURATION", 0}, {"connectTimeout", "DURATION", 0}, {"plainLoopback", "on|off", 0}
+        {"timeout", "DURATION", 0}, {"connectTimeout", "DURATION", 0},                             \
+        {"plainLoopback", "on|off", 0}
 
 /*
  * Reads caFile, proxy, proxyCredentials, timeout, connectTimeout, plainLoopback and concurrency

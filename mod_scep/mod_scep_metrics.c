@@ -141,6 +141,16 @@ static void count_bad(scep_metrics_t *metrics, const char *reason)
     }
 }
 
+/* Counts Intune's code, where it was Intune that refused. */
+static void count_intune(scep_metrics_t *metrics, const char *reason)
+{
+    int code = policy_intune_code_of(reason);
+
+    if (code >= 0) {
+        count(&metrics->intune[code]);
+    }
+}
+
 void scep_metrics_request(const scep_service_conf_t *service, const request_rec *r,
                           const scep_response_t *response)
 {
@@ -161,6 +171,7 @@ void scep_metrics_request(const scep_service_conf_t *service, const request_rec 
     if (out->result == OUTCOME_REFUSED) {
         count(&metrics->refused[out->fail_info + 1]);
         count_bad(metrics, out->reason);
+        count_intune(metrics, out->reason);
     }
     if (trace->replayed) {
         count(&metrics->replays);

@@ -63,6 +63,7 @@ typedef struct scep_metrics_t {
     volatile apr_uint64_t refused[FAIL_INFO_BAD_CERT_ID + 2]; /* by failInfo, none first */
     volatile apr_uint64_t clients[SCEP_CLIENTS][SCEP_RESULTS];
     volatile apr_uint64_t bad_challenges[SCEP_BADS];
+    volatile apr_uint64_t intune[POLICY_INTUNE_CODES];
     volatile apr_uint64_t minted[SCEP_MINTS];
     volatile apr_uint64_t challenges_used; /* certificates that were issued on one */
     volatile apr_uint64_t replays;         /* certificates that were given once more */

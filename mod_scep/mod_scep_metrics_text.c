@@ -141,6 +141,15 @@ static void add_counters(text_t *t)
                  &m->bad_challenges[i]);
         }
     }
+    head(t, "scep_intune_refusals_total", "counter", "Refusals of Intune by its code.");
+    for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
+        for (i = 0; i < POLICY_INTUNE_CODES; i++) {
+            if (scep_metrics_read(&m->intune[i])) { /* most services have no Intune */
+                line(t, "scep_intune_refusals_total", name, "code", policy_intune_code_name(i),
+                     &m->intune[i]);
+            }
+        }
+    }
     head(t, "scep_challenge_orders_total", "counter", "Challenges that were asked for.");
     for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
         for (i = 0; i < SCEP_MINTS; i++) {

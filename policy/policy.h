@@ -275,6 +275,12 @@ struct policy_provider_t {
                                 apr_pool_t *p);
 };
 
+/* The codes by which Intune refuses, for metrics: their names, the last one "other", and which of
+ * them the reason of a refusal stands for (-1: none). */
+#define POLICY_INTUNE_CODES 25
+const char *policy_intune_code_name(int i);
+int policy_intune_code_of(const char *reason);
+
 /* Known providers, ended by NULL: one new file and one line in policy.c each. */
 extern const policy_provider_t *const policy_builtin[];
 

@@ -334,6 +334,7 @@ static apr_status_t intune_verify(void *instance, const policy_tx_t *tx,
     const policy_request_t *request = tx->request;
     intune_reply_t reply;
     const char *body;
+    apr_status_t rv;
 
     (void)attributes;
     if (is_by_signer(self, request))
@@ -355,7 +356,12 @@ static apr_status_t intune_verify(void *instance, const policy_tx_t *tx,
     if (ask(self, "ScepActions/validateRequest", body, request->transaction_id,
             request->deadline, 0, &reply, log, p) != APR_SUCCESS)
         return no_verdict(self, &reply, reply.error, out, log, p);
-    return judge(self, &reply, "validateRequest", request->challenge, out, log, p);
+    rv = judge(self, &reply, "validateRequest", request->challenge, out, log, p);
+    if (rv == APR_EACCES && strcmp(out->reason, "intune-challenge-expired") == 0 &&
+        strcmp(tx->store_tx.decision, "approved") == 0)
+        out->detail = apr_pstrcat(p, tx->store_tx.decided_by, " approved it too late: ",
+                                  out->detail, NULL);
+    return rv;
 }
 
 /* Tells Intune of a certificate; only with APR_SUCCESS it may leave. */

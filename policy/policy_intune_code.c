@@ -16,7 +16,7 @@
 
 #define BAD_REQUEST FAIL_INFO_BAD_REQUEST
 
-const intune_code_t intune_codes[] = {
+const intune_code_t intune_codes[POLICY_INTUNE_CODES] = {
     {"CertificateRequestDecodingFailed", BAD_REQUEST, OUTCOME_HR_BAD_DATA,
      "intune-request-decoding", "it cannot read the certificate request", TEXT_REQUEST},
     {"ChallengePasswordMissing", BAD_REQUEST, OUTCOME_HR_CERT_SIGNATURE,
@@ -69,6 +69,22 @@ const intune_code_t intune_codes[] = {
      "the challenge's user is not known", TEXT_CLIENT},
     {"Unknown", BAD_REQUEST, HR_FAIL, "intune-unknown", "it names no cause", TEXT_REFUSED},
     {NULL, BAD_REQUEST, HR_FAIL, "intune-code", "this code is not known here", TEXT_REFUSED}};
+
+const char *policy_intune_code_name(int i)
+{
+    return intune_codes[i].name ? intune_codes[i].name : "other";
+}
+
+int policy_intune_code_of(const char *reason)
+{
+    int i;
+
+    for (i = 0; i < POLICY_INTUNE_CODES; i++) {
+        if (strcmp(intune_codes[i].reason, reason) == 0)
+            return i;
+    }
+    return -1;
+}
 
 int intune_code_allows(const char *name)
 {

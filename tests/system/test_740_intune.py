@@ -54,7 +54,8 @@ def server(cloud, module_factory):
         service(cloud.policy("concurrency=4", "timeout=3s", "caConfiguration=ca.example\\CA")),
         service(cloud.policy("renewal=signer"), name="signer", path="/signer"),
         service(cloud.policy(), "ScepApproval manual", name="manual", path="/manual")],
-        server=logging(*ONE_CHILD), level="debug", locations=[approval.LOCATION])
+        server=logging(*ONE_CHILD), level="debug", locations=[
+            approval.LOCATION, '<Location "/metrics">\nSetHandler scep-metrics\n</Location>\n'])
     return made.start()
 
 
@@ -128,6 +129,8 @@ def test_codes(server, cloud, logs, keys, code):
     texts = logs.texts(spec.txid)
     assert any(reason in text for text in texts) and "Exiting VerifyRequest with %s" % hresult in texts
     assert not phase or cmtrace.phase(phase, False) in texts
+    text = server.connection(keep_alive=False).request("GET", "/metrics").body.decode()
+    assert 'scep_intune_refusals_total{service="corp",code="%s"} ' % (code if code in table() else "other") in text
 
 
 def test_all_codes_are_in_the_table():
@@ -389,6 +392,8 @@ def test_approval(server, cloud, keys):
     cloud.code = "ChallengeExpired"
     assert client.wait(late).status == scep.FAILURE
     assert cloud.count("successNotification") == 1
+    line = Logs(server).audit(late.txid)[-1]
+    assert line["reason"] == "intune-challenge-expired" and "approved it too late" in line["detail"]
 
 
 class Proxy(socketserver.ThreadingTCPServer):
