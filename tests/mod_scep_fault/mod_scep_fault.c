@@ -10,7 +10,7 @@
  * "mode=pending delay=2s" or just "pending", overrides the options, request by request.
  *
  * "fault-remote" is the same as a CA of somebody else's: with bulkhead and circuit breaker;
- * "fault-foreign" one that also chooses serial numbers itself.
+ * "fault-foreign" one that also chooses serial numbers itself and revokes.
  */
 #include "../../ca_backend/ca_backend.h"
 
@@ -321,6 +321,22 @@ static apr_status_t fault_get0_identity(void *instance, X509 **pcert, EVP_PKEY *
     return fault->local->get0_identity(fault->local_instance, pcert, pkey);
 }
 
+/* See ca_provider_t.revoke: as mode says, and nothing is remembered. */
+static apr_status_t fault_revoke(void *instance, const ASN1_INTEGER *serial, apr_time_t not_after,
+                                 int reason, outcome_t *out, apr_pool_t *p)
+{
+    (void)serial, (void)not_after, (void)reason;
+    switch (behavior_now(instance, p).mode) {
+    case MODE_REJECTED:
+        return APR_NOTFOUND;
+    case MODE_RETRY:
+        outcome_unavailable(out, "ca-fault", 0, p, "backend fault was told to fail");
+        return APR_EGENERAL;
+    default:
+        return APR_SUCCESS;
+    }
+}
+
 static const ca_provider_t fault_provider = {
     .name = "fault",
     .keys = fault_keys,
@@ -357,6 +373,7 @@ static const ca_provider_t foreign_provider = {
     .poll = fault_poll,
     .chain = fault_chain,
     .health = fault_health,
+    .revoke = fault_revoke,
     .get0_identity = fault_get0_identity,
 };
 

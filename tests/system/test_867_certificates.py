@@ -13,6 +13,7 @@ import conf
 import env
 import pki
 import scep_client as scep
+from test_246_poll import Switch
 from test_270_status import ask, facts, handlers, post
 from test_300_stores import secret_file
 
@@ -332,9 +333,32 @@ def test_store_away(factory, keys):
 
 @pytest.mark.skipif(env.module("mod_scep_fault") is None, reason="mod_scep_fault is not built")
 def test_a_backend_that_cannot(factory, keys):
-    server = factory.httpd([conf.Service(pki.make(), backend="fault-foreign")], fault=True,
+    server = factory.httpd([conf.Service(pki.make(), backend="fault-remote")], fault=True,
                            locations=handlers()).start()
     found = one(server, hex_of(server.enroll(keys[0]).leaf))
     assert found["state"] == "valid" and "token" not in found
     assert b"<select" not in ask(server, "?service=corp&serial=" + found["serial"]).body
     assert revoke(server, found, token="0" * 64).status == 403
+
+
+@pytest.mark.skipif(env.module("mod_scep_fault") is None, reason="mod_scep_fault is not built")
+def test_somebody_else_s_ca(factory, keys):
+    """What such a CA revoked through the service is noted, where a ledger does not say so; a failure is not."""
+    switch = Switch()
+    service = conf.Service(pki.make(), backend="fault-foreign")
+    service.lines = [line + (" switch=%s" % switch.path if line.startswith("ScepCABackend") else "")
+                     for line in service.lines]
+    server = factory.httpd([service], fault=True, locations=handlers()).start()
+    found = one(server, hex_of(server.enroll(keys[0]).leaf))
+    switch.says("mode=rejected")
+    response = revoke(server, found)
+    assert response.status == 409 and json.loads(response.body)["error"] == "ca"
+    switch.says("mode=retry")
+    assert revoke(server, found).status == 503
+    assert "was not revoked" in server.log.wait("SCEP0501")
+    assert one(server, found["serial"])["state"] == "valid"
+    switch.says("mode=issued")
+    assert revoke(server, found, "privilegeWithdrawn").status == 200
+    shown = one(server, found["serial"])
+    assert shown["state"] == "revoked" and shown["revocation"] == "privilegeWithdrawn" and "token" not in shown
+    assert [fields[0] for fields in index_of(server, env.folder("foreign"))] == ["R"]
