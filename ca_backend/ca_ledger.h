@@ -40,8 +40,10 @@ typedef struct ca_ledger_t {
     /* Enters a revocation; one that is there stays as it is. */
     apr_status_t (*revoke)(void *baton, const ca_revoked_t *what, apr_pool_t *p);
 
-    /* Whether it was revoked: APR_SUCCESS, or APR_NOTFOUND. */
-    apr_status_t (*find)(void *baton, const char *serial, ca_revoked_t *revoked, apr_pool_t *p);
+    /* Whether it was revoked, under issuer, which may be a CA before this one: APR_SUCCESS, or
+     * APR_NOTFOUND. */
+    apr_status_t (*find)(void *baton, X509 *issuer, const char *serial, ca_revoked_t *revoked,
+                         apr_pool_t *p);
 
     /* All revocations that are kept, an array of ca_revoked_t. */
     apr_status_t (*list)(void *baton, apr_array_header_t **plist, apr_pool_t *p);

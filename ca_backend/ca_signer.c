@@ -26,23 +26,27 @@ static int is_leaf(X509 *cert)
     return leaf;
 }
 
-/* Whether a certificate of chain signed cert. */
-static int is_signed_by(STACK_OF(X509) *chain, X509 *cert)
+/* The certificate of chain that signed cert; NULL: none. */
+static X509 *find_signer(STACK_OF(X509) *chain, X509 *cert)
 {
-    int i, found = 0;
+    X509 *found = NULL;
+    int i;
 
-    for (i = 0; i < sk_X509_num(chain) && !found; i++) {
+    for (i = 0; i < sk_X509_num(chain) && found == NULL; i++) {
         X509 *issuer = sk_X509_value(chain, i);
 
-        found = X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) == 0 &&
-                X509_verify(cert, X509_get0_pubkey(issuer)) == 1;
+        if (X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) == 0 &&
+            X509_verify(cert, X509_get0_pubkey(issuer)) == 1) {
+            found = issuer;
+        }
     }
     ERR_clear_error();
     return found;
 }
 
-/* Verifies cert up to store, whatever the time; error text, NULL on success. */
-static const char *check_path(X509_STORE *store, X509 *cert)
+/* Verifies cert up to store, whatever the time; error text, NULL on success.  *issuer, unless NULL,
+ * is the store's certificate that signed it. */
+static const char *check_path(X509_STORE *store, X509 *cert, X509 **issuer)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     const char *error = NULL;
@@ -54,6 +58,10 @@ static const char *check_path(X509_STORE *store, X509 *cert)
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_PARTIAL_CHAIN);
     if (X509_verify_cert(ctx) != 1) {
         error = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
+    }
+    else if (issuer != NULL) {
+        *issuer = sk_X509_value(X509_STORE_CTX_get0_chain(ctx), 1);
+        error = *issuer == NULL ? "nobody signed it" : NULL;
     }
 
 leave:
@@ -99,8 +107,16 @@ static apr_status_t check_leaf(X509 *cert, apr_time_t now, apr_interval_time_t g
     return APR_SUCCESS;
 }
 
-/* Asks the ledger, which knows at once what no CRL tells before the next one. */
-static apr_status_t check_ledger(const ca_t *ca, X509 *cert, outcome_t *out, apr_pool_t *p)
+/* Whether the CA revokes by its ledger. */
+static int has_ledger(const ca_t *ca)
+{
+    return ca->cfg->ledger != NULL && (ca->provider->capabilities & CA_CAP_LEDGER) != 0;
+}
+
+/* Asks the ledger, which knows at once what no CRL tells before the next one, also of a CA that was
+ * before this one. */
+static apr_status_t check_ledger(const ca_t *ca, X509 *cert, X509 *issuer, outcome_t *out,
+                                 apr_pool_t *p)
 {
     const ca_ledger_t *ledger = ca->cfg->ledger;
     const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
@@ -112,8 +128,8 @@ static apr_status_t check_ledger(const ca_t *ca, X509 *cert, outcome_t *out, apr
     if (len < 1 || len > MAX_SERIAL_BYTES || ASN1_STRING_type(serial) != V_ASN1_INTEGER) {
         return APR_SUCCESS;     /* none that a CA with a ledger gives */
     }
-    rv = ledger->find(ledger->baton, crypt_hex(ASN1_STRING_get0_data(serial), (apr_size_t)len, 0,
-                                               p), &revoked, p);
+    rv = ledger->find(ledger->baton, issuer,
+                      crypt_hex(ASN1_STRING_get0_data(serial), (apr_size_t)len, 0, p), &revoked, p);
     if (rv == APR_NOTFOUND) {
         return APR_SUCCESS;
     }
@@ -157,25 +173,23 @@ static apr_status_t check_crl(ca_t *ca, X509 *cert, apr_time_t now, outcome_t *o
 }
 
 /* Asks whoever knows.  A CRL that is made of the ledger says no more than that does. */
-static apr_status_t check_revocation(ca_t *ca, X509 *cert, apr_time_t now, outcome_t *out,
-                                     const log_sink_t *log, apr_pool_t *p)
+static apr_status_t check_revocation(ca_t *ca, X509 *cert, X509 *issuer, apr_time_t now,
+                                     outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
-    int has_ledger = ca->cfg->ledger != NULL &&
-                     (ca->provider->capabilities & CA_CAP_LEDGER) != 0;
     apr_status_t rv = APR_SUCCESS;
 
-    if (!has_ledger || ca->cfg->crl_file != NULL) {
+    if (!has_ledger(ca) || ca->cfg->crl_file != NULL) {
         rv = check_crl(ca, cert, now, out, log, p);
     }
-    return rv == APR_SUCCESS && has_ledger ? check_ledger(ca, cert, out, p) : rv;
+    return rv == APR_SUCCESS && has_ledger(ca) ? check_ledger(ca, cert, issuer, out, p) : rv;
 }
 
-/* One that the chain signed. */
-static apr_status_t check_own(ca_t *ca, X509_STORE *store, X509 *cert, apr_time_t now,
-                              apr_interval_time_t grace, outcome_t *out, const log_sink_t *log,
-                              apr_pool_t *p)
+/* One that issuer signed, a certificate of the chain. */
+static apr_status_t check_own(ca_t *ca, X509_STORE *store, X509 *cert, X509 *issuer,
+                              apr_time_t now, apr_interval_time_t grace, outcome_t *out,
+                              const log_sink_t *log, apr_pool_t *p)
 {
-    const char *error = check_path(store, cert);
+    const char *error = check_path(store, cert, NULL);
     apr_status_t rv;
 
     if (error != NULL) {
@@ -183,7 +197,16 @@ static apr_status_t check_own(ca_t *ca, X509_STORE *store, X509 *cert, apr_time_
                       apr_psprintf(p, "the signer's certificate: %s", error));
     }
     rv = check_leaf(cert, now, grace, out, p);
-    return rv == APR_SUCCESS ? check_revocation(ca, cert, now, out, log, p) : rv;
+    return rv == APR_SUCCESS ? check_revocation(ca, cert, issuer, now, out, log, p) : rv;
+}
+
+/* One of a CA that may be renewed here; what this one revoked under an earlier key stays so. */
+static apr_status_t check_foreign(ca_t *ca, X509 *cert, X509 *issuer, apr_time_t now,
+                                  apr_interval_time_t grace, outcome_t *out, apr_pool_t *p)
+{
+    apr_status_t rv = check_leaf(cert, now, grace, out, p);
+
+    return rv == APR_SUCCESS && has_ledger(ca) ? check_ledger(ca, cert, issuer, out, p) : rv;
 }
 
 apr_status_t ca_check_signer(ca_t *ca, X509 *cert, X509_STORE *foreign, apr_time_t now,
@@ -191,6 +214,7 @@ apr_status_t ca_check_signer(ca_t *ca, X509 *cert, X509_STORE *foreign, apr_time
                              apr_pool_t *p)
 {
     ca_trust_t trust;
+    X509 *issuer;
 
     ERR_clear_error();
     if (!is_leaf(cert)) {
@@ -200,11 +224,12 @@ apr_status_t ca_check_signer(ca_t *ca, X509 *cert, X509_STORE *foreign, apr_time
         outcome_unavailable(out, "ca-chain", 0, p, "the CA's chain is not known");
         return APR_EGENERAL;
     }
-    if (is_signed_by(trust.chain, cert)) {
-        return check_own(ca, trust.store, cert, now, grace, out, log, p);
+    issuer = find_signer(trust.chain, cert);
+    if (issuer != NULL) {
+        return check_own(ca, trust.store, cert, issuer, now, grace, out, log, p);
     }
-    if (foreign != NULL && check_path(foreign, cert) == NULL) {
-        return check_leaf(cert, now, grace, out, p);
+    if (foreign != NULL && check_path(foreign, cert, &issuer) == NULL) {
+        return check_foreign(ca, cert, issuer, now, grace, out, p);
     }
     return APR_NOTFOUND;
 }

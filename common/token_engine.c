@@ -3,8 +3,8 @@
  * The engine "pkcs11" of libp11: the way into a token where there is no provider (Debian 12).
  *
  * OpenSSL 3.0 deprecated engines, and this is the only file that uses one.  The instance is our own
- * and not on OpenSSL's list: what httpd or mod_ssl configured for theirs is not changed.  It goes on
- * with the slots and sessions that it had, also when the token was restarted, until it is
+ * and not on OpenSSL's list: what httpd or mod_ssl configured for theirs is not changed.  It keeps
+ * the slots and sessions that it had, also when the token was restarted, until it is
  * finished and begins anew.  It is never freed: its library does not stand being loaded twice.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED

@@ -16,6 +16,22 @@ typedef struct ledger_t {
     const char *issuer; /* the CA in the inventory */
 } ledger_t;
 
+/* A CA as a service of the store, by name and key: a certificate that replaces another one of the
+ * CA goes on with its list.  NULL: memory or SHA-256 is missing. */
+static const char *name_of(X509 *cert, apr_pool_t *p)
+{
+    unsigned char digest[32];
+    crypt_buf_t part[2];
+
+    part[0] = cms_encode(ASN1_ITEM_rptr(X509_NAME), X509_get_subject_name(cert), p);
+    part[1] = cms_encode(ASN1_ITEM_rptr(X509_PUBKEY), X509_get_X509_PUBKEY(cert), p);
+    if (!part[0].data || !part[1].data || crypt_sha256_parts(digest, part, 2) != APR_SUCCESS) {
+        ERR_clear_error();
+        return NULL;
+    }
+    return apr_pstrcat(p, "ca-", crypt_hex(digest, 24, 0, p), NULL);
+}
+
 /* The status of a call for a CA whose name is not known. */
 static apr_status_t nameless(apr_pool_t *p)
 {
@@ -69,18 +85,19 @@ static apr_status_t ledger_revoke(void *baton, const ca_revoked_t *what, apr_poo
     return store_revoke_certificate(ledger->service->store, ledger->name, &revoked, &result, p);
 }
 
-static apr_status_t ledger_find(void *baton, const char *serial, ca_revoked_t *revoked,
-                                apr_pool_t *p)
+static apr_status_t ledger_find(void *baton, X509 *issuer, const char *serial,
+                                ca_revoked_t *revoked, apr_pool_t *p)
 {
     const ledger_t *ledger = baton;
+    const char *name = name_of(issuer, p);
     store_revoked_t entry;
     store_result_e result;
     apr_status_t rv;
 
-    if (!ledger->name) {
+    if (!name) {
         return nameless(p);
     }
-    rv = store_find_revoked(ledger->service->store, ledger->name, serial, &result, &entry, p);
+    rv = store_find_revoked(ledger->service->store, name, serial, &result, &entry, p);
     revoked->serial = entry.serial;
     revoked->reason = entry.reason;
     revoked->when = entry.when;
@@ -167,27 +184,18 @@ ca_ledger_t *scep_ledger_make(const scep_service_conf_t *service, apr_pool_t *p)
 int scep_ledger_name(ca_ledger_t *made, apr_pool_t *p)
 {
     ledger_t *ledger = made->baton;
-    unsigned char digest[32];
     STACK_OF(X509) *chain = NULL;
-    crypt_buf_t part[2];
-    X509 *cert;
+    crypt_buf_t subject;
 
     if (ca_chain(ledger->service->core.ca, &chain, NULL, p) != APR_SUCCESS ||
         sk_X509_num(chain) < 1) {
         return 0;
     }
-    /* by name and key: a certificate of the CA that replaces another one goes on with its list */
-    cert = sk_X509_value(chain, 0);
-    part[0] = cms_encode(ASN1_ITEM_rptr(X509_NAME), X509_get_subject_name(cert), p);
-    part[1] = cms_encode(ASN1_ITEM_rptr(X509_PUBKEY), X509_get_X509_PUBKEY(cert), p);
-    if (!part[0].data || !part[1].data ||
-        crypt_sha256_parts(digest, part, 2) != APR_SUCCESS) {
-        ERR_clear_error();
-        return 0;
-    }
-    ledger->name = apr_pstrcat(p, "ca-", crypt_hex(digest, 24, 0, p), NULL);
-    ledger->issuer = store_issuer(&part[0], p);
-    return ledger->issuer != NULL;
+    ledger->name = name_of(sk_X509_value(chain, 0), p);
+    subject = cms_encode(ASN1_ITEM_rptr(X509_NAME),
+                         X509_get_subject_name(sk_X509_value(chain, 0)), p);
+    ledger->issuer = subject.data ? store_issuer(&subject, p) : NULL;
+    return ledger->name != NULL && ledger->issuer != NULL;
 }
 
 const char *scep_ledger_get0_name(const ca_ledger_t *made)

@@ -37,12 +37,12 @@ static apr_status_t book_known(void *baton, const char *serial, apr_time_t *not_
     return book.known != NULL && strcmp(book.known, serial) == 0 ? APR_SUCCESS : APR_NOTFOUND;
 }
 
-static apr_status_t book_find(void *baton, const char *serial, ca_revoked_t *revoked,
-                              apr_pool_t *p)
+static apr_status_t book_find(void *baton, X509 *issuer, const char *serial,
+                              ca_revoked_t *revoked, apr_pool_t *p)
 {
     int i;
 
-    (void)baton, (void)p;
+    (void)baton, (void)issuer, (void)p;
     if (book.down) {
         return APR_TIMEUP;
     }
@@ -58,7 +58,7 @@ static apr_status_t book_find(void *baton, const char *serial, ca_revoked_t *rev
 static apr_status_t book_revoke(void *baton, const ca_revoked_t *what, apr_pool_t *p)
 {
     ca_revoked_t entry;
-    apr_status_t rv = book_find(baton, what->serial, &entry, p);
+    apr_status_t rv = book_find(baton, NULL, what->serial, &entry, p);
 
     if (rv == APR_NOTFOUND) {
         entry = *what;
