@@ -264,18 +264,6 @@ static void wait_end(run_t *run)
     }
 }
 
-/* Kills what is left of the group and takes the exit status. */
-static void reap(const run_t *run)
-{
-    if (run->end->how == CA_EXEC_LOST) {
-        return; /* the number may be another process' by now */
-    }
-    (void)kill(-run->pid, SIGKILL);
-    while (waitpid(run->pid, NULL, 0) < 0 && errno == EINTR) {
-        continue;
-    }
-}
-
 /* Enters a process, or takes it out (from: its number, to: 0). */
 static void note(ca_exec_running_t *running, pid_t from, pid_t to)
 {
@@ -287,6 +275,37 @@ static void note(ca_exec_running_t *running, pid_t from, pid_t to)
             return;
         }
     }
+}
+
+/* Kills what is left of the group, and takes the exit status. */
+static void reap(const run_t *run)
+{
+    const int is_ours = run->end->how != CA_EXEC_LOST; /* else the number may be another's by now */
+
+    if (is_ours) {
+        (void)kill(-run->pid, SIGKILL);
+    }
+    note(run->command->running, run->pid, 0);
+    while (is_ours && waitpid(run->pid, NULL, 0) < 0 && errno == EINTR) {
+        continue;
+    }
+}
+
+/* Starts the program and enters it, not to be interrupted by a signal that ends this process; 0 or
+ * errno. */
+static int start(run_t *run)
+{
+    sigset_t all, before;
+    int rc;
+
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    rc = spawn(run);
+    if (rc == 0) {
+        note(run->command->running, 0, run->pid);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
 }
 
 /* Pool cleanup: ends what still runs; returns APR_SUCCESS. */
@@ -319,14 +338,13 @@ ca_exec_running_t *ca_exec_running_make(int max, apr_pool_t *pchild)
 static int run_program(run_t *run)
 {
     apr_interval_time_t grace = (run->command->deadline - apr_time_now()) / 4;
-    int rc = spawn(run);
+    int rc = start(run);
 
     close_fd(&run->out.child_fd);
     close_fd(&run->err.child_fd);
     if (rc != 0) {
         return rc;
     }
-    note(run->command->running, 0, run->pid);
     run->term_at = run->command->deadline - (grace < GRACE_MAX ? grace : GRACE_MAX);
     wait_end(run);
     /* what it had written before it ended */
@@ -335,7 +353,6 @@ static int run_program(run_t *run)
     if (run->out.full && run->end->how == CA_EXEC_EXITED) {
         run->end->how = CA_EXEC_TOO_LONG;
     }
-    note(run->command->running, run->pid, 0);
     reap(run);
     return 0;
 }
