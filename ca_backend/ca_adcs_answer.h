@@ -9,8 +9,8 @@
  * The CA (or the service before it) failed by an HRESULT.  CA_REJECTED with this HRESULT for what
  * asking again does not cure: reason "ca-not-published", "ca-permission", "ca-validity",
  * "ca-agent", "ca-denied" or "ca-rejected".  CA_RETRY, "ca-unavailable", where the CA cannot decide
- * now.  One that is not known is a refusal if denied says so, else CA_RETRY with unknown.  text: the
- * CA's words, "" none; where: who said it, for the log.
+ * now.  One that is not known is a refusal if denied says so, else CA_RETRY with unknown.  text:
+ * the CA's words, "" none; where: who said it, for the log.
  */
 void adcs_failed(ca_answer_t *answer, apr_int32_t hresult, int denied, const char *text,
                  const char *where, apr_pool_t *p);
