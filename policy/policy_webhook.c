@@ -279,6 +279,9 @@ static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
 
     if (!self->notifies)
         return APR_SUCCESS;
+    /* only who was told of the certificate at once has to hear that it is not delivered */
+    if (event->event == POLICY_EVENT_TRANSIENT && !self->notifies_sync)
+        return APR_SUCCESS;
     id = policy_news_id(tx, self, event->event, p);
     body = id ? webhook_news(tx, event, id, p) : NULL;
     if (issued && !body) {

@@ -98,7 +98,8 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, con
 
     if (event->event == POLICY_EVENT_ISSUED)
         name = "issued";
-    else if (event->event == POLICY_EVENT_REFUSED)
+    else if (event->event == POLICY_EVENT_REFUSED ||
+             (event->event == POLICY_EVENT_TRANSIENT && event->serial)) /* it was issued in vain */
         name = "refused";
     else if (event->event == POLICY_EVENT_PENDING && tx->csr_der.len == 0) /* not at each poll */
         name = "pending";
@@ -114,7 +115,10 @@ const char *webhook_news(const policy_tx_t *tx, const policy_event_t *event, con
         json_object_set_new(object, "thumbprint",
                             json_text_string(policy_thumbprint(&event->certificate, p), p));
     }
-    if (event->event == POLICY_EVENT_REFUSED && event->outcome)
+    if (event->event != POLICY_EVENT_ISSUED && event->serial)
+        json_object_set_new(object, "serial", json_text_string(event->serial, p));
+    if ((event->event == POLICY_EVENT_REFUSED || event->event == POLICY_EVENT_TRANSIENT) &&
+        event->outcome)
         json_object_set_new(object, "reason", json_text_string(event->outcome->reason, p));
     return json_text_take(object, p);
 }

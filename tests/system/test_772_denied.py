@@ -121,3 +121,25 @@ def test_receiver_is_away(doubles, hosts, keys):
     doubles.hook.allow()
     news = doubles.hook.news(spec.txid, 3, 40)
     assert {told["event"] for told in news[1:]} == {"refused"} and len({told["id"] for told in news[1:]}) == 1
+
+
+@pytest.fixture
+def strict():
+    made = Webhook()
+    yield made
+    made.stop()
+
+
+def test_issued_in_vain(doubles, strict, factory, keys):
+    """The receiver that was told of a certificate hears that the next one kept it back."""
+    server = factory.httpd([conf.Service(pki.make()).add(
+        doubles.hook.policy("challengeRequired=off", "notifySync=on"),
+        strict.policy("challengeRequired=off", "notifySync=on"))]).start()
+    server.expect("SCEP0221", "SCEP0120", "SCEP0121", "SCEP0285")
+    strict.thanks = (500, (), {})
+    client = server.client(keep_alive=False)
+    spec = client.spec(key=keys[0])
+    assert client.send(spec.build()).status == 503
+    news = doubles.hook.news(spec.txid, 2)
+    assert [told["event"] for told in news] == ["issued", "refused"]
+    assert news[0]["serial"] == news[1]["serial"] and news[1]["reason"] == "webhook"
