@@ -99,6 +99,9 @@ static const char *read_protection(ca_cmp_t *cmp, const settings_t *s, STACK_OF(
         return "messages are protected either by raCertificate and raKey or by reference and "
                "secretFile";
     }
+    if (secret == NULL && chain == NULL && files.path[0] == NULL) {
+        return "whose answers count has to be said: ScepCAChain or trustFile";
+    }
     if (secret == NULL) {
         return cmp->reference != NULL ? "reference belongs to secretFile"
                                       : ca_cmp_keys_make(&cmp->keys, &files, chain, p);
@@ -118,14 +121,19 @@ static const char *read_names(ca_cmp_t *cmp, const settings_t *s, apr_pool_t *p)
     const char *recipient = settings_get(s, "recipient", NULL);
     const char *sender = settings_get(s, "sender", NULL), *error = NULL;
 
-    cmp->recipient = X509_get_subject_name(cmp->issuer);
+    if (cmp->issuer == NULL && (recipient == NULL || (sender == NULL && cmp->secret == NULL))) {
+        return "without ScepCAChain it has to be said who the CA is: recipient and sender";
+    }
+    if (cmp->issuer != NULL) {
+        cmp->recipient = X509_get_subject_name(cmp->issuer);
+    }
     if (recipient != NULL) {
         error = read_name(&cmp->recipient, "recipient", recipient, p);
     }
     if (error == NULL && sender != NULL) {
         error = read_name(&cmp->sender, "sender", sender, p);
     }
-    else if (cmp->secret == NULL) {
+    else if (error == NULL && cmp->secret == NULL) {
         /* the chain vouches for many, of whom one is the CA */
         cmp->sender = X509_get_subject_name(cmp->issuer);
     }
@@ -138,16 +146,15 @@ static const char *cmp_create(void **pinstance, const settings_t *settings,
 {
     ca_cmp_t *cmp = apr_pcalloc(p, sizeof(*cmp));
     STACK_OF(X509) *chain = NULL;
-    const char *error;
+    const char *error = NULL;
 
     *pinstance = cmp;
     cmp->ask = ca_http_ask;
-    if (cfg->chain_file == NULL) {
-        return "the CA's certificates have to be known: ScepCAChain";
+    if (cfg->chain_file != NULL) {
+        error = ca_chain_load(&chain, cfg->chain_file, p);
+        cmp->issuer = error == NULL ? sk_X509_value(chain, 0) : NULL;
     }
-    error = ca_chain_load(&chain, cfg->chain_file, p);
     if (error == NULL) {
-        cmp->issuer = sk_X509_value(chain, 0);
         error = settings_get_flag(settings, "plain", 0, &cmp->plain, p);
     }
     if (error == NULL) {
@@ -357,6 +364,7 @@ const ca_provider_t ca_cmp_provider = {
     .create = cmp_create,
     .child_init = cmp_child_init,
     .submit = ca_cmp_submit,
+    .fetch_chain = ca_cmp_fetch_chain,
     .health = cmp_health,
     .revoke = ca_cmp_revoke,
 };

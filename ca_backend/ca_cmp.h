@@ -48,7 +48,7 @@ typedef struct ca_cmp_t {
     ca_cmp_keys_t *keys;
     secret_file_t *secret;      /* NULL: messages are signed instead */
     const char *reference;      /* which secret it is */
-    X509 *issuer;               /* the issuing CA */
+    X509 *issuer;               /* the issuing CA; NULL: without ScepCAChain */
     X509_NAME *recipient;       /* to whom messages go */
     X509_NAME *sender;          /* from whom answers come; NULL: whoever knows the secret */
     int ignore_key_usage, plain;
@@ -89,9 +89,11 @@ void ca_cmp_call_explain(ca_cmp_call_t *call);
 /* What the CA said with its status: failInfo and text, printable. */
 const char *ca_cmp_call_status(const ca_cmp_call_t *call);
 
-/* See ca_provider_t.submit and ca_provider_t.revoke. */
+/* See ca_provider_t: submit, fetch_chain, revoke. */
 apr_status_t ca_cmp_submit(void *instance, const ca_request_t *request, ca_answer_t *answer,
                            const log_sink_t *log, apr_pool_t *p);
+apr_status_t ca_cmp_fetch_chain(void *instance, STACK_OF(X509) **pcerts, apr_time_t deadline,
+                                const char **error, const log_sink_t *log, apr_pool_t *p);
 apr_status_t ca_cmp_revoke(void *instance, const ASN1_INTEGER *serial, apr_time_t not_after,
                            int reason, outcome_t *out, apr_pool_t *p);
 

@@ -57,6 +57,9 @@ apr_status_t ca_cmp_revoke(void *instance, const ASN1_INTEGER *serial, apr_time_
     apr_status_t rv = APR_SUCCESS;
 
     (void)not_after;
+    if (((ca_cmp_t *)instance)->issuer == NULL) {
+        return APR_ENOTIMPL;
+    }
     memset(&answer, 0, sizeof(answer));
     memset(&call, 0, sizeof(call));
     outcome_init(&answer.outcome);

@@ -34,6 +34,7 @@ typedef struct frame_t {
 
 static frame_t request, answer;
 static OSSL_CMP_MSG *waiting;
+static STACK_OF(X509) *own;
 
 /* Ends the program: there is nobody to tell. */
 static void die(const char *what)
@@ -148,6 +149,39 @@ static OSSL_CMP_PKISI *withdraw(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *me
     return OSSL_CMP_STATUSINFO_new(OSSL_CMP_PKISTATUS_accepted, 0, NULL);
 }
 
+/* The server's certificate as the part of a general message that tells the CA's. */
+static OSSL_CMP_ITAV *make_ca_certs(void)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+    return OSSL_CMP_ITAV_new_caCerts(own);
+#else
+    ASN1_SEQUENCE_ANY *list = sk_ASN1_TYPE_new_null();
+    ASN1_TYPE *value = ASN1_TYPE_new(), *cert = ASN1_TYPE_new();
+    ASN1_STRING *inner = ASN1_STRING_new(), *outer = ASN1_STRING_new();
+    unsigned char *der = NULL;
+    int len = i2d_X509(sk_X509_value(own, 0), &der);
+
+    ASN1_STRING_set0(inner, der, len);
+    ASN1_TYPE_set(cert, V_ASN1_SEQUENCE, inner);
+    sk_ASN1_TYPE_push(list, cert);
+    der = NULL;
+    len = i2d_ASN1_SEQUENCE_ANY(list, &der);
+    ASN1_STRING_set0(outer, der, len);
+    ASN1_TYPE_set(value, V_ASN1_SEQUENCE, outer);
+    sk_ASN1_TYPE_pop_free(list, ASN1_TYPE_free);
+    return OSSL_CMP_ITAV_create(OBJ_nid2obj(NID_id_it_caCerts), value);
+#endif
+}
+
+/* See OSSL_CMP_SRV_genm_cb_t. */
+static int tell(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *message,
+                const STACK_OF(OSSL_CMP_ITAV) *in, STACK_OF(OSSL_CMP_ITAV) **out)
+{
+    (void)server, (void)message, (void)in;
+    *out = sk_OSSL_CMP_ITAV_new_null();
+    return sk_OSSL_CMP_ITAV_push(*out, make_ca_certs()) > 0;
+}
+
 /* See OSSL_CMP_SRV_error_cb_t. */
 static void hear_error(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *message,
                        const OSSL_CMP_PKISI *status, const ASN1_INTEGER *code,
@@ -210,12 +244,13 @@ static STACK_OF(X509) *read_certificates(const char *path)
 /* Sets the protection of both sides. */
 static void protect(OSSL_CMP_CTX *ctx, char **names)
 {
-    STACK_OF(X509) *own = read_certificates(names[0]), *trusted = read_certificates(names[2]);
+    STACK_OF(X509) *trusted = read_certificates(names[2]);
     X509_STORE *store = X509_STORE_new();
     BIO *in = BIO_new_file(names[1], "r");
     EVP_PKEY *key = in != NULL ? PEM_read_bio_PrivateKey(in, NULL, NULL, NULL) : NULL;
     int i;
 
+    own = read_certificates(names[0]);
     for (i = 0; i < sk_X509_num(trusted); i++) {
         X509_STORE_add_cert(store, sk_X509_value(trusted, i));
     }
@@ -229,7 +264,6 @@ static void protect(OSSL_CMP_CTX *ctx, char **names)
     }
     EVP_PKEY_free(key);
     BIO_free(in);
-    sk_X509_pop_free(own, X509_free);
     sk_X509_pop_free(trusted, X509_free);
 }
 
@@ -282,7 +316,7 @@ int main(int argc, char **argv)
     OSSL_CMP_CTX *ctx;
 
     if (argc != 6 || server == NULL ||
-        !OSSL_CMP_SRV_CTX_init(server, NULL, certify, withdraw, NULL, hear_error,
+        !OSSL_CMP_SRV_CTX_init(server, NULL, certify, withdraw, tell, hear_error,
                                hear_confirmation, poll)) {
         die("usage: cmp_server CERTIFICATE KEY TRUST REFERENCE SECRET");
     }
@@ -294,6 +328,7 @@ int main(int argc, char **argv)
         serve(server);
     }
     OSSL_CMP_SRV_CTX_free(server);
+    sk_X509_pop_free(own, X509_free);
     OSSL_CMP_MSG_free(waiting);
     free(request.data);
     free(answer.data);

@@ -178,6 +178,25 @@ def test_a_signer_that_is_not_trusted(server, double, factory, keys):
     double.serve_as(*double.signer)
 
 
+def test_the_ca_tells_its_certificates(double, factory, keys):
+    """Without ScepCAChain, by genm; the names and the trust are said."""
+    made = factory.httpd([service(double).set("ScepCAChain").set("ScepCABackend", double.backend(
+        '"sender=CN=Test CA" "recipient=CN=Test CA"', "trustFile=" + double.ca.path("ca.pem")).split(None, 1)[1])],
+        server=conf.Lines("ScepPolicy none")).start()
+    made.expect("SCEP0200")
+    assert pki.verifies(made.client().enroll(keys[0], None).leaf, double.ca)
+
+
+@pytest.mark.parametrize("more,said", [
+    ("trustFile={ca}", "recipient and sender"), ("", "ScepCAChain or trustFile"),
+    ("trustFile={ca} sender=CN=x", "recipient and sender")])
+def test_without_chain(double, factory, more, said):
+    backend = double.backend(more.format(ca=double.ca.path("ca.pem")))
+    made = factory.httpd([service(double).set("ScepCAChain").set("ScepCABackend", backend.split(None, 1)[1])])
+    status, text = made.configtest()
+    assert status != 0 and said in text
+
+
 def test_failover(double, factory, keys):
     """The first URL is dead."""
     backend = double.backend("url2=" + double.url + "/second").replace(

@@ -25,6 +25,7 @@ static struct {
     apr_size_t cut;             /* bytes that come; 0: all */
     apr_status_t unreachable;   /* what ask() returns */
     int asked, idempotent;
+    int silent;                 /* it does not tell its certificates */
     crypt_buf_t sent;
     unsigned char transaction[16];
     char revoked[64];
@@ -62,6 +63,50 @@ static OSSL_CMP_PKISI *withdraw(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *me
     }
     apr_cpystrn(peer.revoked, crypt_serial_text(serial, fixture_pool()), sizeof(peer.revoked));
     return OSSL_CMP_STATUSINFO_new(OSSL_CMP_PKISTATUS_accepted, 0, NULL);
+}
+
+/* The CA's certificate as the part of a general message. */
+static OSSL_CMP_ITAV *make_ca_certs(void)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    OSSL_CMP_ITAV *part;
+
+    sk_X509_push(certs, peer.ca);
+    part = OSSL_CMP_ITAV_new_caCerts(certs);
+    sk_X509_free(certs);
+    return part;
+#else
+    ASN1_SEQUENCE_ANY *list = sk_ASN1_TYPE_new_null();
+    ASN1_TYPE *value = ASN1_TYPE_new(), *cert = ASN1_TYPE_new();
+    ASN1_STRING *inner = ASN1_STRING_new(), *outer = ASN1_STRING_new();
+    unsigned char *der = NULL;
+    int len = i2d_X509(peer.ca, &der);
+
+    ASN1_STRING_set0(inner, der, len);
+    ASN1_TYPE_set(cert, V_ASN1_SEQUENCE, inner);
+    sk_ASN1_TYPE_push(list, cert);
+    der = NULL;
+    len = i2d_ASN1_SEQUENCE_ANY(list, &der);
+    ASN1_STRING_set0(outer, der, len);
+    ASN1_TYPE_set(value, V_ASN1_SEQUENCE, outer);
+    sk_ASN1_TYPE_pop_free(list, ASN1_TYPE_free);
+    return OSSL_CMP_ITAV_create(OBJ_nid2obj(NID_id_it_caCerts), value);
+#endif
+}
+
+/* See OSSL_CMP_SRV_genm_cb_t. */
+static int tell(OSSL_CMP_SRV_CTX *server, const OSSL_CMP_MSG *message,
+                const STACK_OF(OSSL_CMP_ITAV) *in, STACK_OF(OSSL_CMP_ITAV) **out)
+{
+    OSSL_CMP_ITAV *asked = sk_OSSL_CMP_ITAV_value(in, 0);
+
+    (void)server, (void)message;
+    ck_assert_int_eq(OBJ_obj2nid(OSSL_CMP_ITAV_get0_type(asked)), NID_id_it_caCerts);
+    *out = sk_OSSL_CMP_ITAV_new_null();
+    sk_OSSL_CMP_ITAV_push(*out, peer.silent ? OSSL_CMP_ITAV_create(OBJ_nid2obj(NID_commonName),
+                                                                   NULL) : make_ca_certs());
+    return 1;
 }
 
 /* See OSSL_CMP_SRV_error_cb_t. */
@@ -140,7 +185,7 @@ static void start_server(X509 *ra)
     peer.ca = ca_fixture_ca(fixture_rsa(0), 30);
     peer.server = OSSL_CMP_SRV_CTX_new(NULL, NULL);
     apr_pool_cleanup_register(fixture_pool(), peer.server, end_server, apr_pool_cleanup_null);
-    ck_assert(OSSL_CMP_SRV_CTX_init(peer.server, NULL, certify, withdraw, NULL, hear_error, NULL,
+    ck_assert(OSSL_CMP_SRV_CTX_init(peer.server, NULL, certify, withdraw, tell, hear_error, NULL,
                                     NULL));
     OSSL_CMP_SRV_CTX_set_grant_implicit_confirm(peer.server, 1);
     ctx = OSSL_CMP_SRV_CTX_get0_cmp_ctx(peer.server);
@@ -313,6 +358,28 @@ START_TEST(revokes)
 }
 END_TEST
 
+START_TEST(chain)
+{
+    ca_t *ca = make_ca();
+    STACK_OF(X509) *certs;
+    const char *error = NULL;
+
+    ck_assert_int_eq(ca_cmp_fetch_chain(ca->instance, &certs, ca_fixture_deadline(), &error, NULL,
+                                        fixture_pool()), APR_SUCCESS);
+    ck_assert_int_eq(sk_X509_num(certs), 1);
+    ck_assert_int_eq(X509_cmp(sk_X509_value(certs, 0), peer.ca), 0);
+    peer.silent = 1;
+    ck_assert_int_eq(ca_cmp_fetch_chain(ca->instance, &certs, ca_fixture_deadline(), &error, NULL,
+                                        fixture_pool()), APR_EGENERAL);
+    ck_assert_ptr_nonnull(strstr(error, "does not tell"));
+    peer.unreachable = APR_ECONNREFUSED;
+    ck_assert_int_eq(ca_cmp_fetch_chain(ca->instance, &certs, ca_fixture_deadline(), &error, NULL,
+                                        fixture_pool()), APR_EGENERAL);
+    ck_assert_str_eq(error, "no answer");
+    ck_assert_uint_eq(ERR_peek_error(), 0);
+}
+END_TEST
+
 Suite *test_ca_cmp_suite(void)
 {
     Suite *suite = suite_create("ca_cmp");
@@ -322,6 +389,7 @@ Suite *test_ca_cmp_suite(void)
     tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, issued);
     tcase_add_test(tcase, unreachable);
+    tcase_add_test(tcase, chain);
     tcase_add_loop_test(tcase, damaged, 0, PARTS);
     tcase_add_loop_test(tcase, truncated, 0, PARTS);
     tcase_add_loop_test(tcase, revokes, 0, COUNT(revoke_cases));
