@@ -108,14 +108,13 @@ void ca_http_status(ca_answer_t *answer, const http_answer_t *http, const char *
         retry(answer, http, "ca-credentials", p,
               apr_pstrcat(p, "our credentials are not accepted: ", detail, NULL));
         return;
-    case 502:
-    case 503:
-    case 504:
-        answer->down = 1;
-        /* fall through */
     case 408:
     case 425:
     case 429:
+    case 502:
+    case 503:
+    case 504:
+        answer->down = http->status >= 500;
         retry(answer, http, "ca-unavailable", p, detail);
         return;
     case 404:
