@@ -158,6 +158,8 @@ static void close_module(token_module_t *module)
 
         EVP_PKEY_free(token->key);
         token->key = NULL;
+        OSSL_LIB_CTX_free(token->libctx);
+        token->libctx = NULL;
     }
     token_engine_close(&module->engine);
     module->broken = 0;
@@ -182,7 +184,7 @@ static void take_error(token_key_t *token)
     apr_snprintf(token->error, sizeof(token->error), "%s: %s",
                  token->refused ? "the token does not take the PIN"
                                 : "the key cannot be opened in the token",
-                 found != NULL ? found : "is there an engine or a provider for PKCS#11?");
+                 found != NULL ? found : "no such key, a wrong PIN, or no engine and provider");
 }
 
 /* The PIN, as a string in p that is wiped with it; NULL: none. */
@@ -204,18 +206,22 @@ static int lock_module(const char *module)
     return fd;
 }
 
-/* Asks the token for the key once; NULL if it does not give it. */
-static EVP_PKEY *ask_once(token_key_t *token, const char *pin)
+/* Asks the token for the key once; NULL if it does not give it.  *again: it may be asked again at
+ * once, since a PIN that it did not take would have been told; a provider does not tell. */
+static EVP_PKEY *ask_once(token_key_t *token, const char *pin, int *again)
 {
     const token_options_t *options = &token->options;
     EVP_PKEY *key = NULL;
 
+    *again = 1;
     ERR_clear_error();
     if (token->libctx == NULL &&
         token_open_by_engine(&key, &token->module->engine, options->uri, options->module, pin) !=
             APR_ENOTIMPL) {
         return key;
     }
+    *again = 0;
+    ERR_clear_error();
     (void)token_open_by_store(&key, &token->libctx, options->uri, options->module, pin);
     return key;
 }
@@ -224,17 +230,19 @@ static EVP_PKEY *ask_once(token_key_t *token, const char *pin)
  * NULL if it does not, with token's error set. */
 static EVP_PKEY *ask_token(token_key_t *token, const char *pin)
 {
-    int tries, lock = lock_module(token->options.module);
+    int tries, again = 1, lock = lock_module(token->options.module);
     EVP_PKEY *key = NULL;
 
     token->refused = 0;
-    for (tries = 0; tries < TRIES && key == NULL && !token->refused; tries++) {
+    for (tries = 0; tries < TRIES && key == NULL && again && !token->refused; tries++) {
         if (tries > 0) {
             apr_sleep(PAUSE);
         }
-        key = ask_once(token, pin);
+        key = ask_once(token, pin, &again);
         if (key == NULL) {
             take_error(token);
+            OSSL_LIB_CTX_free(token->libctx);
+            token->libctx = NULL;
             if (!is_used(token->module)) {
                 token_engine_close(&token->module->engine);
             }
@@ -402,8 +410,8 @@ static const char *open_now(token_key_t *token, const log_sink_t *log, apr_pool_
         module->opening = 0;
         token->key = key;
         token->failed = key == NULL ? apr_time_now() : 0;
-        report(token, log);
     }
+    report(token, log);
     return token->key != NULL ? NULL : apr_pstrdup(p, token->error);
 }
 

@@ -20,7 +20,7 @@
 static OSSL_LIB_CTX *load_provider(const char *module, const char *pin)
 {
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-    OSSL_PARAM params[4], *at = params;
+    OSSL_PARAM params[3], *at = params;
 
     if (module != NULL) {
         *at++ = OSSL_PARAM_construct_utf8_string("pkcs11-module-path", (char *)module, 0);
@@ -28,7 +28,6 @@ static OSSL_LIB_CTX *load_provider(const char *module, const char *pin)
     if (pin != NULL) {
         *at++ = OSSL_PARAM_construct_utf8_string("pkcs11-module-token-pin", (char *)pin, 0);
     }
-    *at++ = OSSL_PARAM_construct_utf8_string("pkcs11-module-quirks", (char *)"no-deinit", 0);
     *at = OSSL_PARAM_construct_end();
     if (libctx != NULL && (OSSL_PROVIDER_load(libctx, "default") == NULL ||
                            OSSL_PROVIDER_load_ex(libctx, "pkcs11", params) == NULL)) {

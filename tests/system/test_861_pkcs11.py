@@ -44,7 +44,9 @@ def enroll_many(server, keys, count, threads=8):
                 number, challenge = rest.pop()
             try:
                 reply = client.enroll(keys[number % len(keys)], challenge, subject="CN=hsm-%d" % number)
-                assert reply.status == scep.SUCCESS and pki.verifies(reply.leaf, server.services[0].pki)
+                assert reply.status == scep.SUCCESS, reply.fail_text
+                with lock:      # it makes folders
+                    assert pki.verifies(reply.leaf, server.services[0].pki)
             except Exception as error:      # pylint: disable=broad-except
                 wrong.append((number, repr(error)))
     workers = [threading.Thread(target=work) for _ in range(threads)]
@@ -59,7 +61,8 @@ def enroll_many(server, keys, count, threads=8):
 def test_threads_and_processes(factory, token_environment, ca, keys, mpm):
     token_environment(ca.token)
     server = factory.httpd([ca.service()], mpm=mpm).start()
-    assert len(server.children()) >= 2
+    server.expect("AH00161")        # eight threads find eight processes
+    env.wait_until(lambda: len(server.children()) >= 2, what="no second child")
     assert enroll_many(server, keys, 48) == []
     server.graceful()
     assert enroll_many(server, keys, 24) == []
@@ -104,7 +107,8 @@ def test_wrong_pin_ends_the_start(factory, token_environment, ca):
         _, text = refused(factory, ca.service())
     finally:
         ca.token.write_pin(hsm.PIN)
-    assert "the token does not take the PIN" in text and "ScepCABackend" in text
+    assert "the token does not take the PIN" in text or "a wrong PIN" in text     # the provider does not say
+    assert "ScepCABackend" in text
     assert "999999" not in text
 
 
