@@ -204,14 +204,24 @@ static struct curl_slist *make_headers(const http_request_t *request, apr_pool_t
     return longer;
 }
 
+/* A URL or path and the request's path (NULL: none), with one slash between them. */
+static const char *joined(const char *base, const char *path, apr_pool_t *p)
+{
+    apr_size_t len = strlen(base);
+
+    if (path && *path == '/' && len > 0 && base[len - 1] == '/')
+        path++;
+    return apr_pstrcat(p, base, path, NULL);
+}
+
 /* Sets what is this call's; 0 when libcurl does not take it. */
 static int set_call(CURL *curl, const http_client_t *client, const http_base_t *base,
                     const http_request_t *request, try_t *try, apr_interval_time_t left)
 {
     long all = left < 1000 ? 1 : (long)(left / 1000); /* 0 would be for ever */
     long connect = (long)(client->options.connect_timeout / 1000) + 1;
-    const char *url = apr_pstrcat(try->p, base->url, request->path ? request->path : "",
-                                  base->query, NULL);
+    const char *url = apr_pstrcat(try->p, joined(base->url, request->path, try->p), base->query,
+                                  NULL);
     int bad = 0;
 
 #define SET(option, value) bad |= curl_easy_setopt(curl, option, value) != CURLE_OK
@@ -337,7 +347,7 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
     CURLcode code = CURLE_OUT_OF_MEMORY;
 
     try->answer->peer = base->peer;
-    try->answer->path = apr_pstrcat(try->p, base->path, request->path, NULL);
+    try->answer->path = joined(base->path, request->path, try->p);
     try->answer->failure = HTTP_FAILURE_OTHER;
     if (!handle || !headers) {
         try->answer->error = "libcurl cannot be set up";

@@ -20,6 +20,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         super().setup()
         self.double = self.server.double
 
+    def parse_request(self):
+        # http.server makes one slash of two at the beginning of a path, which other servers do not
+        if not super().parse_request():
+            return False
+        if self.requestline.split()[1].startswith("//"):
+            self.send_error(404)
+            return False
+        return True
+
     def body(self):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 

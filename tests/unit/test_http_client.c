@@ -240,6 +240,22 @@ START_TEST(request_as_meant)
 }
 END_TEST
 
+START_TEST(one_slash)
+{
+    static const char *const bases[] = {"", "/"};
+    http_request_t request = {0};
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        make_path(bases[i]);
+        request.path = "/echo";
+        ck_assert_int_eq(http_client_call(client, &request, &answer, sink, p), APR_SUCCESS);
+        ck_assert_int_eq(strncmp((const char *)answer.body.data, "GET /echo HTTP/1.1\r\n", 20), 0);
+        ck_assert_str_eq(answer.path, "/echo");
+    }
+}
+END_TEST
+
 START_TEST(unix_socket)
 {
     make(apr_pstrcat(p, server->socket_url, "/good", NULL), NULL);
@@ -603,6 +619,7 @@ Suite *test_http_client_suite(void)
     tcase_add_test(tc, key_fits_certificate);
     tcase_add_test(tc, good_answer);
     tcase_add_test(tc, request_as_meant);
+    tcase_add_test(tc, one_slash);
     tcase_add_test(tc, unix_socket);
     tcase_add_test(tc, connections_are_kept);
     tcase_add_test(tc, status_is_an_answer);
