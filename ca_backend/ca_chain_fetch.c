@@ -3,6 +3,7 @@
  * The chain of a CA that is asked for it: fetched once for all threads, kept in a file for the
  * other children and for the next start; see ca_chain.h.
  */
+#include "../common/http_client.h"
 #include "ca_chain.h"
 
 #include <apr_atomic.h>
@@ -268,6 +269,9 @@ static void fail(ca_fetched_t *f, const char *error, const log_sink_t *log)
 {
     f->next = apr_time_now() + (f->chain != NULL ? CA_CHAIN_PAUSE : CA_CHAIN_SOON);
     apr_cpystrn(f->error, error, sizeof(f->error));
+    if (http_client_is_ending()) {
+        return;
+    }
     if (!f->reported) {
         log_to(log, LOG_SINK_WARN, SCEPTAG(0342),
                "service %s: the CA's certificates cannot be fetched%s: %s", f->service,

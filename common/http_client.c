@@ -33,6 +33,11 @@ void http_client_end_calls(int end)
     apr_atomic_set32(&ending, end != 0);
 }
 
+int http_client_is_ending(void)
+{
+    return apr_atomic_read32(&ending) != 0;
+}
+
 /* libcurl's callback, once a second and more often: not 0 ends the transfer. */
 static int look(void *baton, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
                 curl_off_t up)
@@ -42,7 +47,7 @@ static int look(void *baton, curl_off_t down_all, curl_off_t down, curl_off_t up
     (void)down;
     (void)up_all;
     (void)up;
-    return apr_atomic_read32(&ending) != 0;
+    return http_client_is_ending();
 }
 
 /* libcurl's callback: appends to the body; less than n ends the transfer. */

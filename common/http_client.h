@@ -122,6 +122,9 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
  */
 void http_client_end_calls(int end);
 
+/* Whether that is so: a call that fails then says nothing of the peer. */
+int http_client_is_ending(void);
+
 /*
  * A kept header.  APR_SUCCESS: *value; APR_NOTFOUND: it is not there; APR_EINVAL: it is there more
  * than once.

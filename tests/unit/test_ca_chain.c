@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A CA that tells its chain itself: asked once, checked, kept, and not needed afterwards. */
 #include "../../ca_backend/ca_chain.h"
+#include "../../common/http_client.h"
 #include "ca_fixture.h"
 
 #include <apr_file_io.h>
@@ -300,6 +301,17 @@ START_TEST(failures)
 }
 END_TEST
 
+START_TEST(child_that_ends)
+{
+    ca_t *ca = child(NULL);
+
+    stub.rv = APR_ECONNREFUSED;
+    http_client_end_calls(1);
+    ck_assert_str_eq(assert_chain(ca, 0, NULL), "");
+    http_client_end_calls(0);
+}
+END_TEST
+
 START_TEST(nothing_is_signed_that_cannot_be_checked)
 {
     ca_fixture_request_t *request = ca_fixture_request(fixture_rsa(1), "device", NULL, NULL);
@@ -548,6 +560,7 @@ Suite *test_ca_chain_suite(void)
     tcase_add_test(tcase, directory_that_is_not_there);
     tcase_add_test(tcase, refreshed);
     tcase_add_test(tcase, failures);
+    tcase_add_test(tcase, child_that_ends);
     tcase_add_test(tcase, nothing_is_signed_that_cannot_be_checked);
     tcase_add_test(tcase, new_issuer_between_refreshes);
     tcase_add_loop_test(tcase, paths, 0, COUNT(path_cases));
