@@ -24,6 +24,7 @@ const ca_provider_t *const ca_builtin[] = {
     &ca_local_provider,
     &ca_none_provider,
     &ca_est_provider,
+    &ca_ejbca_provider,
     &ca_exec_provider,
     &ca_cmp_provider,
     &ca_vault_provider,

@@ -149,7 +149,7 @@ extern const ca_api_t ca_api;
 /* Known backends, ended by NULL: one new file and one line in ca_backend.c each. */
 extern const ca_provider_t *const ca_builtin[];
 extern const ca_provider_t ca_local_provider, ca_none_provider;
-extern const ca_provider_t ca_est_provider;
+extern const ca_provider_t ca_est_provider, ca_ejbca_provider;
 extern const ca_provider_t ca_exec_provider;
 extern const ca_provider_t ca_cmp_provider;
 extern const ca_provider_t ca_vault_provider, ca_vault_role_provider;

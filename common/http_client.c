@@ -246,6 +246,7 @@ static int set_call(CURL *curl, const http_client_t *client, const http_base_t *
     else {
         SET(CURLOPT_HTTPGET, 1L);
     }
+    SET(CURLOPT_CUSTOMREQUEST, request->method);
 #undef SET
     return !bad;
 }

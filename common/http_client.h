@@ -56,6 +56,7 @@ typedef struct http_request_t {
     const char *path;           /* appended to the URL's path; NULL: nothing */
     const char *content_type;
     crypt_buf_t body;           /* data NULL: GET, otherwise POST */
+    const char *method;         /* another one; NULL: as body says */
     const char *const *headers; /* "Name: value" ..., ended by NULL; NULL: none */
     int idempotent;             /* may arrive twice */
     int urgent;                 /* what many others ask must not keep it out */

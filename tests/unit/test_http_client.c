@@ -237,6 +237,15 @@ START_TEST(request_as_meant)
     text = (const char *)answer.body.data;
     ck_assert_int_eq(strncmp(text, "GET /echo/more?code=1 HTTP/1.1\r\n", 32), 0);
     ck_assert_ptr_null(strstr(text, "{\"q\":1}"));
+    /* the handle is the same, and the method is this call's alone */
+    request.method = "PUT";
+    request.body.data = (const unsigned char *)"";
+    ck_assert_int_eq(http_client_call(client, &request, &answer, sink, p), APR_SUCCESS);
+    text = (const char *)answer.body.data;
+    ck_assert_int_eq(strncmp(text, "PUT /echo/more?code=1 HTTP/1.1\r\n", 32), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\r\nContent-Length: 0\r\n"));
+    ck_assert_int_eq(post(1), APR_SUCCESS);
+    ck_assert_int_eq(strncmp((const char *)answer.body.data, "POST /echo?code=1 ", 18), 0);
 }
 END_TEST
 
