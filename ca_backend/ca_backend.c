@@ -29,6 +29,7 @@ const ca_provider_t *const ca_builtin[] = {
     &ca_cmp_provider,
     &ca_vault_provider,
     &ca_vault_role_provider,
+    &ca_stepca_provider,
     NULL
 };
 

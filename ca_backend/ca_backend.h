@@ -152,8 +152,8 @@ extern const ca_provider_t ca_local_provider, ca_none_provider;
 extern const ca_provider_t ca_est_provider, ca_ejbca_provider;
 extern const ca_provider_t ca_exec_provider;
 extern const ca_provider_t ca_cmp_provider;
-extern const ca_provider_t ca_vault_provider, ca_vault_role_provider;
 extern const ca_provider_t ca_adcs_provider, ca_certsrv_provider;
+extern const ca_provider_t ca_vault_provider, ca_vault_role_provider, ca_stepca_provider;
 
 /* The options of a backend: its own and those that all such backends have; ended by a NULL name. */
 const settings_key_t *ca_keys(const ca_provider_t *provider, apr_pool_t *p);

@@ -37,7 +37,7 @@ typedef struct vault_t {
     const char *service;
     http_client_t *client;
     int verbatim;
-    const char *sign_path, *revoke_path, *login_path;
+    const char *sign_path, *revoke_path, *chain_path, *login_path;
     const char *namespace_header;   /* NULL: none */
     auth_e auth;
     const char *role_id;            /* approle */
@@ -162,12 +162,10 @@ static const char *create(vault_t **pself, const char *name, int verbatim,
     if (!verbatim && role == NULL) {
         return "role is missing: who decides on subject and usages";
     }
-    if (cfg->chain_file == NULL) {
-        return "ScepCAChain is missing: what Vault's certificates are verified by";
-    }
     self->sign_path = apr_pstrcat(p, "/v1/", mount, verbatim ? "/sign-verbatim" : "/sign",
                                   role != NULL ? "/" : "", role, NULL);
     self->revoke_path = apr_pstrcat(p, "/v1/", mount, "/revoke", NULL);
+    self->chain_path = apr_pstrcat(p, "/v1/", mount, "/ca_chain", NULL);
     if (namespace != NULL) {
         self->namespace_header = apr_pstrcat(p, "X-Vault-Namespace: ", namespace, NULL);
     }
@@ -526,6 +524,30 @@ static apr_status_t vault_submit(void *instance, const ca_request_t *request, ca
     return APR_SUCCESS;
 }
 
+/* Needs no token. */
+static apr_status_t vault_fetch_chain(void *instance, STACK_OF(X509) **pcerts, apr_time_t deadline,
+                                      const char **error, const log_sink_t *log, apr_pool_t *p)
+{
+    vault_t *self = instance;
+    ca_answer_t answer;
+    http_answer_t http;
+    apr_status_t rv;
+
+    memset(&answer, 0, sizeof(answer));
+    rv = call(self, self->chain_path, NULL, NULL, deadline, &http, &answer, log, p);
+    if (rv != APR_SUCCESS) {
+        *error = answer.outcome.detail;
+        return rv;
+    }
+    if (http.status != 200 ||
+        ca_certs_add_pem(pcerts, http.body.data, http.body.len, p) != APR_SUCCESS) {
+        *error = apr_psprintf(p, "%s%s: HTTP %d, and no certificates", http.peer, self->chain_path,
+                              http.status);
+        return APR_EGENERAL;
+    }
+    return APR_SUCCESS;
+}
+
 /* Lower-case hex of a serial number with colons, as Vault writes it. */
 static const char *serial_text(const ASN1_INTEGER *serial, apr_pool_t *p)
 {
@@ -614,6 +636,7 @@ const ca_provider_t ca_vault_provider = {
     .create = vault_create,
     .child_init = vault_child_init,
     .submit = vault_submit,
+    .fetch_chain = vault_fetch_chain,
     .health = vault_health,
     .revoke = vault_revoke
 };
@@ -626,6 +649,7 @@ const ca_provider_t ca_vault_role_provider = {
     .create = vault_role_create,
     .child_init = vault_child_init,
     .submit = vault_submit,
+    .fetch_chain = vault_fetch_chain,
     .health = vault_health,
     .revoke = vault_revoke
 };

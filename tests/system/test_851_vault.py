@@ -261,6 +261,13 @@ def test_two_hosts(factory, vault, keys):
     assert clients[1].transact(clients[1].spec(key=keys[1], subject="CN=other")).status == scep.SUCCESS
 
 
+def test_chain_of_its_own(factory, vault, keys):
+    server = start(factory, service(vault).set("ScepCAChain"))
+    env.wait_until(lambda: server.client(keep_alive=False).get("GetCACert").status == 200)
+    assert pki.der_of(vault.ca.load("ca.pem")) in server.client(keep_alive=False).cacert()
+    assert pki.verifies(ask(server, keys[0])[1].leaf, vault.ca)
+
+
 def test_what_must_not_be_delivered_is_revoked(factory, request, vault, keys):
     hook = Webhook()
     request.addfinalizer(hook.stop)
@@ -277,7 +284,6 @@ def test_what_must_not_be_delivered_is_revoked(factory, request, vault, keys):
 CONFIG = {
     "nothing": ("vault", "url"),
     "no token": ("vault url=https://v.example", "tokenFile"),
-    "no chain": ("vault url=https://v.example tokenFile={t}", "ScepCAChain"),
     "absent token": ("vault url=https://v.example tokenFile={t}.no", "Vault token"),
     "readable token": ("vault url=https://v.example tokenFile={t}.open", "by others"),
     "other auth": ("vault url=https://v.example auth=ldap", "token, approle, cert"),
@@ -303,8 +309,6 @@ def test_configuration(factory, words, said):
         path.write_text("hvs.Sh4redS3cret\n")
         path.chmod(mode)
     made = conf.Service(pki.make()).set("ScepCABackend", words.format(t=token))
-    if said == "ScepCAChain":
-        made.set("ScepCAChain")
     server = factory.httpd([made])
     status, text = server.configtest()
     server.expect("ScepCABackend|ScepService")
