@@ -49,12 +49,14 @@ static apr_status_t stub_chain(void *instance, STACK_OF(X509) **pchain, const lo
     return APR_SUCCESS;
 }
 
-/* A certificate of the CA for key and the CSR's subject. */
+/* A certificate of the CA for key and the CSR's names. */
 static X509 *issue(const csr_t *csr, EVP_PKEY *key, apr_pool_t *p)
 {
     X509 *cert = crypt_x509_own(X509_new(), p);
     X509_NAME *issuer = X509_get_subject_name(fuzz_world.fixture->certs[SCEP_FIXTURE_CA]);
+    int san = X509v3_get_ext_by_NID(csr->extensions, NID_subject_alt_name, -1);
 
+    FUZZ_CHECK(san < 0 || X509_add_ext(cert, X509v3_get_ext(csr->extensions, san), -1));
     FUZZ_CHECK(X509_set_version(cert, X509_VERSION_3) &&
                ASN1_INTEGER_set(X509_get_serialNumber(cert), next_serial++) &&
                ASN1_TIME_set_string(X509_getm_notBefore(cert), VALID_FROM) &&
