@@ -281,8 +281,7 @@ static apr_status_t contradiction(const policy_tx_t *tx, const char *reason, con
     return APR_EGENERAL;
 }
 
-/* Whether a person has said yes. */
-static int is_approved(const policy_tx_t *tx)
+int policy_is_approved(const policy_tx_t *tx)
 {
     return tx->store_tx.decision && strcmp(tx->store_tx.decision, "approved") == 0;
 }
@@ -312,7 +311,8 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
                                             link->provider->name),
                                out, log, p);
     }
-    if (rv == APR_SUCCESS && is_approved(tx) && !policy_attributes_same(&tx->attributes, &gathered))
+    if (rv == APR_SUCCESS && policy_is_approved(tx) &&
+        !policy_attributes_same(&tx->attributes, &gathered))
         rv = contradiction(tx, "policy-changed",
                            apr_psprintf(p, "policy adds something else than %s has approved",
                                         tx->store_tx.decided_by),
@@ -348,7 +348,7 @@ static int waits_for_approval(const policy_tx_t *tx)
     const apr_array_header_t *templates = tx->policy->cfg->approval;
     int i, listed;
 
-    if (!templates || is_approved(tx))
+    if (!templates || policy_is_approved(tx))
         return 0;
     listed = templates->nelts == 0;
     for (i = 0; !listed && i < templates->nelts; i++)

@@ -358,7 +358,7 @@ static apr_status_t intune_verify(void *instance, const policy_tx_t *tx,
         return no_verdict(self, &reply, reply.error, out, log, p);
     rv = judge(self, &reply, "validateRequest", request->challenge, out, log, p);
     if (rv == APR_EACCES && strcmp(out->reason, "intune-challenge-expired") == 0 &&
-        strcmp(tx->store_tx.decision, "approved") == 0)
+        policy_is_approved(tx))
         out->detail = apr_pstrcat(p, tx->store_tx.decided_by, " approved it too late: ",
                                   out->detail, NULL);
     return rv;

@@ -128,4 +128,7 @@ const char *policy_nonce_make(apr_pool_t *p);
 /* The nonce of a holder's claims of a transaction; NULL: no SHA-256. */
 const char *policy_nonce_of(const char *tx_key, const char *holder, apr_pool_t *p);
 
+/* Whether a person has approved the transaction. */
+int policy_is_approved(const policy_tx_t *tx);
+
 #endif /* POLICY_PROVIDER_H */
