@@ -338,7 +338,7 @@ static int stream(request_rec *r, const scep_service_conf_t *service, const char
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_array_header_t *more;
-    char place[STORE_PLACE_MAX + 1];
+    char *place = apr_palloc(r->pool, STORE_PLACE_MAX + 1);
     apr_pool_t *page;
     int broken = 0;
 
@@ -347,7 +347,7 @@ static int stream(request_rec *r, const scep_service_conf_t *service, const char
     search->place = place;
     while (*next && !broken && ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS) {
         apr_brigade_cleanup(bb);
-        apr_cpystrn(place, next, sizeof(place));
+        apr_cpystrn(place, next, STORE_PLACE_MAX + 1);
         apr_pool_clear(page);
         broken = store_inventory(service->store, service->name, search, &more, &next, page) !=
                  APR_SUCCESS;
