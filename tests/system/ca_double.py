@@ -84,12 +84,12 @@ class CaDouble(tls_double.Double):
       pends           whether it has a PENDING that any host can ask about
       handler         its Handler
       backend(*more)  the directive ScepCABackend
-      replace_credentials()   takes others from now on, and has written them where the directive says;
-                      False: there are none
+      replace_credentials()   takes others from now on, and has written them where the directive says
       lines           patterns of what the backend logs itself as warnings and errors when it is in trouble
     and asked counts what came while it misbehaved.  Requests for the chain or health never misbehave.
     """
     name, pends, handler = None, False, Handler
+    over_tls = has_credentials = True
     lines = ()
 
     def __init__(self, ca=None, kind="good", mutual=True):

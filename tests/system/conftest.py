@@ -25,6 +25,7 @@ import servers          # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the fast part, also run with sanitizers and valgrind")
+    config.addinivalue_line("markers", "needs(what): what the CA's double must have, or there is no such test")
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "conformance(*points): what the test shows, see tests/conformance")
     if "SCEP_TEST_BASE" not in os.environ:
@@ -66,7 +67,14 @@ def pytest_sessionfinish(session):
                                                  sort_keys=True) + "\n")
 
 
+def _lacks(item):
+    """Whether the double that a test is for has not what the test needs."""
+    marker = item.get_closest_marker("needs")
+    return marker and not getattr(item.callspec.params["double"], marker.args[0], False)
+
+
 def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if not _lacks(item)]
     for item in items:
         if any(item.iter_markers("conformance")):
             item.user_properties.append(("conformance", True))

@@ -100,9 +100,6 @@ class ExecCA:
     def behave(self, mode="issued"):
         self.says(self.AS_DOUBLE.get(mode, mode))
 
-    def replace_credentials(self):
-        return False
-
     def calls(self):
         """The operations that were asked for."""
         path = self.work / "calls"

@@ -98,9 +98,8 @@ def test_rejected(server, double, keys):
     assert server.log.wait("reason=ca-rejected.*" + ca_double.REASON)
 
 
+@pytest.mark.needs("pends")
 def test_pending(server, double, keys):
-    if not double.pends:
-        pytest.skip("this CA's protocol has no request that waits")
     double.behave("pending")
     client = server.client()
     spec = client.spec(key=keys[0])
@@ -140,10 +139,9 @@ def test_wrong_certificate(server, double, keys, mode):
     assert pki.verifies(until_success(server, spec), double.ca)
 
 
+@pytest.mark.needs("over_tls")
 @pytest.mark.parametrize("kind", ["expired", "stranger", "wrong-name"])
 def test_tls_that_is_not_trusted(request, factory, double, keys, kind):
-    if not isinstance(double, ca_double.CaDouble):
-        pytest.skip("this CA is not asked over TLS")
     bad = type(double)(kind=kind)
     request.addfinalizer(bad.stop)
     server = start(factory, bad)
@@ -152,14 +150,14 @@ def test_tls_that_is_not_trusted(request, factory, double, keys, kind):
     assert bad.asked == 0
 
 
+@pytest.mark.needs("has_credentials")
 def test_credentials_are_replaced(request, factory, double, keys):
     """Without a restart; requests under way before and after have their certificates."""
     own = type(double)()
     request.addfinalizer(own.stop)
     server = start(factory, own)
     assert ask(server, keys[0])[1].status == scep.SUCCESS
-    if not own.replace_credentials():
-        pytest.skip("this CA asks for no credentials")
+    own.replace_credentials()
     _, _, spec = ask(server, keys[1])
     assert pki.verifies(until_success(server, spec), own.ca)
 
