@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import itertools
 import os
 import pathlib
 import random
@@ -98,14 +99,12 @@ def base():
     return pathlib.Path(os.environ["SCEP_TEST_BASE"])
 
 
-_folders = 0
+_folders = itertools.count(1)
 
 
 def folder(hint):
     """A new folder that www-data can traverse, with a short name for the sake of unix sockets."""
-    global _folders
-    _folders += 1
-    path = base() / ("%s-%d-%d" % (hint[:16], os.getpid(), _folders))
+    path = base() / ("%s-%d-%d" % (hint[:16], os.getpid(), next(_folders)))
     path.mkdir(mode=0o755)
     return path
 

@@ -75,7 +75,7 @@ MISTAKES = {
     "chain absent": ("ScepCAChain", "{w}/nothing.pem", "nothing.pem"),
     "chain of another CA": ("ScepCAChain", "{w}/foreign-ca.pem", "(?i)chain|issue"),
     "no backend": (BACKEND, None, "local certificate=FILE key=FILE"),
-    "unknown backend": (BACKEND, "vault address=x", "known are: .*local"),
+    "unknown backend": (BACKEND, "nosuch address=x", "known are: .*local"),
     "backend without key": (BACKEND, "local certificate={p}/ca.pem", "key"),
     "backend with unknown option": (BACKEND, "local certificate={p}/ca.pem key={p}/ca.key color=red", "color"),
     "backend with an option twice": (BACKEND, "local certificate={p}/ca.pem key={p}/ca.key key=x", "key"),
