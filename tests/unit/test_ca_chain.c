@@ -104,6 +104,7 @@ static void says(X509 *first, X509 *second, X509 *third, X509 *fourth)
     X509 *certs[4] = {first, second, third, fourth};
     int i;
 
+    sk_X509_free(stub.certs);
     stub.certs = sk_X509_new_null();
     for (i = 0; i < 4 && certs[i] != NULL; i++) {
         sk_X509_push(stub.certs, certs[i]);
@@ -113,6 +114,7 @@ static void says(X509 *first, X509 *second, X509 *third, X509 *fourth)
 static void setup(void)
 {
     fixture_setup();
+    sk_X509_free(stub.certs);
     memset(&stub, 0, sizeof(stub));
     root = make_cert("root", fixture_rsa(0), NULL, NULL);
     middle = make_cert("middle", fixture_rsa(1), root, fixture_rsa(0));
