@@ -181,7 +181,9 @@ static apr_status_t check_revocation(ca_t *ca, X509 *cert, X509 *issuer, apr_tim
     if (!has_ledger(ca) || ca->cfg->crl_file != NULL) {
         rv = check_crl(ca, cert, now, out, log, p);
     }
-    return rv == APR_SUCCESS && has_ledger(ca) ? check_ledger(ca, cert, issuer, out, p) : rv;
+    /* the ledger also knows what was revoked from here at a CA of somebody else's */
+    return rv == APR_SUCCESS && ca->cfg->ledger != NULL
+               ? check_ledger(ca, cert, issuer, out, p) : rv;
 }
 
 /* One that issuer signed, a certificate of the chain. */

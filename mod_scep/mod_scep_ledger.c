@@ -89,7 +89,10 @@ static apr_status_t ledger_find(void *baton, X509 *issuer, const char *serial,
                                 ca_revoked_t *revoked, apr_pool_t *p)
 {
     const ledger_t *ledger = baton;
-    const char *name = name_of(issuer, p);
+    const scep_service_conf_t *service = ledger->service;
+    /* what was revoked at a CA of somebody else's is noted by service (scep_inventory_note()) */
+    const char *name = ca_capabilities(service->core.ca) & CA_CAP_LEDGER ? name_of(issuer, p)
+                                                                         : service->name;
     store_revoked_t entry;
     store_result_e result;
     apr_status_t rv;

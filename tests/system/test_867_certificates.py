@@ -349,7 +349,9 @@ def test_somebody_else_s_ca(factory, keys):
     service.lines = [line + (" switch=%s" % switch.path if line.startswith("ScepCABackend") else "")
                      for line in service.lines]
     server = factory.httpd([service], fault=True, locations=handlers()).start()
-    found = one(server, hex_of(server.enroll(keys[0]).leaf))
+    old = server.enroll(keys[0]).leaf
+    found = one(server, hex_of(old))
+    assert server.client(keep_alive=False).renew(keys[1], pki.der_of(old), keys[0]).status == scep.SUCCESS
     switch.says("mode=rejected")
     response = revoke(server, found)
     assert response.status == 409 and json.loads(response.body)["error"] == "ca"
@@ -361,4 +363,6 @@ def test_somebody_else_s_ca(factory, keys):
     assert revoke(server, found, "privilegeWithdrawn").status == 200
     shown = one(server, found["serial"])
     assert shown["state"] == "revoked" and shown["revocation"] == "privilegeWithdrawn" and "token" not in shown
-    assert [fields[0] for fields in index_of(server, env.folder("foreign"))] == ["R"]
+    reply = server.client(keep_alive=False).renew(keys[2], pki.der_of(old), keys[0])
+    assert reply.status == scep.FAILURE and server.log.wait("reason=signer-revoked")
+    assert "V" in [fields[0] for fields in index_of(server, env.folder("foreign"))]
