@@ -15,6 +15,8 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#define KEY_CERT_SIGN 5     /* bits of keyUsage, RFC 5280 section 4.2.1.3 */
+#define CRL_SIGN 6
 #define CLOCK_TOLERANCE apr_time_from_sec(300)
 #define LONGEST_VALIDITY (APR_INT64_C(50) * 366 * 86400 * APR_USEC_PER_SEC)
 
@@ -55,6 +57,63 @@ static X509 *pick_leaf(const ca_check_t *check, const ca_answer_t *answer, const
     return NULL;
 }
 
+/* Whether a purpose is that of somebody who acts for a CA. */
+static int is_agent(const ASN1_OBJECT *purpose)
+{
+    static const char *const agents[] = {"1.3.6.1.4.1.311.20.2.1" /* Certificate Request Agent */,
+                                         "1.3.6.1.5.5.7.3.9" /* OCSPSigning */};
+    char oid[80];
+    size_t i;
+
+    OBJ_obj2txt(oid, sizeof(oid), purpose, 1);
+    for (i = 0; i < sizeof(agents) / sizeof(agents[0]); i++) {
+        if (strcmp(oid, agents[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether Microsoft's application policies (1.3.6.1.4.1.311.21.10), which have the form of
+ * certificatePolicies, name an agent; also if they cannot be read. */
+static int has_agent_policy(X509 *cert)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj("1.3.6.1.4.1.311.21.10", 1);
+    int i, found = oid == NULL, index = oid != NULL ? X509_get_ext_by_OBJ(cert, oid, -1) : -1;
+    CERTIFICATEPOLICIES *policies = NULL;
+    const ASN1_OCTET_STRING *value;
+    const unsigned char *at;
+
+    if (index >= 0) {
+        value = X509_EXTENSION_get_data(X509_get_ext(cert, index));
+        at = ASN1_STRING_get0_data(value);
+        policies = d2i_CERTIFICATEPOLICIES(NULL, &at, ASN1_STRING_length(value));
+        found = policies == NULL;
+    }
+    for (i = 0; !found && i < sk_POLICYINFO_num(policies); i++) {
+        found = is_agent(sk_POLICYINFO_value(policies, i)->policyid);
+    }
+    CERTIFICATEPOLICIES_free(policies);
+    ASN1_OBJECT_free(oid);
+    return found;
+}
+
+/* Error text if cert is an agent's: whoever holds one could get certificates for others (a CSR may
+ * ask for that, and a CA be careless); else NULL. */
+static const char *check_purposes(X509 *cert)
+{
+    int critical, i, found;
+    EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(cert, NID_ext_key_usage, &critical, NULL);
+
+    found = (usage == NULL && critical != -1) || has_agent_policy(cert);
+    for (i = 0; !found && i < sk_ASN1_OBJECT_num(usage); i++) {
+        found = is_agent(sk_ASN1_OBJECT_value(usage, i));
+    }
+    EXTENDED_KEY_USAGE_free(usage);
+    return found ? "the certificate is that of an enrollment agent or OCSP responder, or its "
+                   "extendedKeyUsage cannot be read" : NULL;
+}
+
 /* Error text if cert could sign others, else NULL. */
 static const char *check_not_ca(const ca_check_t *check, X509 *cert)
 {
@@ -69,8 +128,12 @@ static const char *check_not_ca(const ca_check_t *check, X509 *cert)
     }
     usage = X509_get_ext_d2i(cert, NID_key_usage, &critical, NULL);
     if ((usage == NULL && critical != -1) ||
-        (usage != NULL && ASN1_BIT_STRING_get_bit(usage, 5))) {
+        (usage != NULL && (ASN1_BIT_STRING_get_bit(usage, KEY_CERT_SIGN) ||
+                           ASN1_BIT_STRING_get_bit(usage, CRL_SIGN)))) {
         error = "the certificate may sign certificates or its keyUsage cannot be read";
+        goto leave;
+    }
+    if (!(check->capabilities & CA_CAP_SERIAL) && (error = check_purposes(cert)) != NULL) {
         goto leave;
     }
     /* not asked of our own signature, whose serial number is random: X509_cmp() is expensive */
@@ -206,6 +269,19 @@ static const char *check_issuer(const ca_check_t *check, X509 *cert, apr_time_t 
     return "the certificate's signature does not verify by the CA chain";
 }
 
+/* Whether cert, which may be NULL, is in chain. */
+static int is_one_of(X509 *cert, STACK_OF(X509) *chain)
+{
+    int i;
+
+    for (i = 0; cert != NULL && i < sk_X509_num(chain); i++) {
+        if (X509_cmp(cert, sk_X509_value(chain, i)) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Verifies cert up to the chain; error text in p, NULL on success. */
 static const char *check_path(const ca_check_t *check, const ca_answer_t *answer, X509 *cert,
                               apr_time_t now, apr_pool_t *p)
@@ -227,6 +303,10 @@ static const char *check_path(const ca_check_t *check, const ca_answer_t *answer
     else if (X509_verify_cert(ctx) != 1) {
         error = apr_psprintf(p, "the certificate does not verify by the CA chain: %s",
                              X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+    }
+    else if (!is_one_of(sk_X509_value(X509_STORE_CTX_get0_chain(ctx), 1), check->chain)) {
+        /* another CA below the same root, which could neither be renewed nor revoked here */
+        error = "the certificate does not verify by the CA chain: its issuer is not in it";
     }
 
 leave:

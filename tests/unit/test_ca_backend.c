@@ -128,6 +128,7 @@ static const leaf_case_t leaf_cases[] = {
     {"EC key", "no certificate for the key", -1, 0, NULL, 0, NULL, -600, 86400, NULL, 0, 0},
     {"CA:TRUE", "is a CA's", 1, 0, NULL, 1, NULL, -600, 86400, NULL, 0, 0},
     {"keyCertSign", "may sign certificates", 1, 0, NULL, 0, "keyCertSign", -600, 86400, NULL, 0, 0},
+    {"cRLSign", "may sign certificates", 1, 0, NULL, 0, "cRLSign", -600, 86400, NULL, 0, 0},
     {"wrong signature", "does not verify", 1, 2, NULL, 0, NULL, -600, 86400, NULL, 0, 0},
     {"foreign issuer", "does not verify", 1, 0, NULL, 0, NULL, -600, 86400, NULL, 1, 0},
     {"self-signed", "does not verify", 1, 1, NULL, 0, NULL, -600, 86400, NULL, 2, 0},
@@ -198,6 +199,71 @@ START_TEST(leaves_are_checked)
     ck_assert_str_eq(answer.outcome.reason, "ca-answer");
     ck_assert_msg(strstr(log, c->error) != NULL, "%s: %s", c->name, log);
     ck_assert_msg(strncmp(log, "3 SCEP0300 ", 11) == 0, "%s", log);
+}
+END_TEST
+
+/* What a certificate may be for; the third is Microsoft's application policies. */
+static const struct {
+    const char *extension;
+    int good;
+} purpose_cases[] = {
+    {"extendedKeyUsage=clientAuth,emailProtection", 1},
+    {"extendedKeyUsage=clientAuth,1.3.6.1.4.1.311.20.2.1", 0},
+    {"1.3.6.1.4.1.311.21.10=DER:300e300c060a2b060104018237140201", 0},
+    {"1.3.6.1.4.1.311.21.10=DER:300c300a06082b06010505070302", 1},
+    {"1.3.6.1.4.1.311.21.10=DER:0500", 0},
+    {"extendedKeyUsage=critical,OCSPSigning", 0},
+    {"extendedKeyUsage=DER:0500", 0},
+};
+
+START_TEST(agents_are_no_devices)
+{
+    ca_t *ca = make_stub(CA_CAP_REWRITES_SUBJECT);
+    ca_fixture_request_t *request = ca_fixture_request(fixture_rsa(1), "device", NULL, NULL);
+    fixture_certificate_t want;
+    const char *log;
+
+    memset(&want, 0, sizeof(want));
+    want.subject = "device";
+    want.key = fixture_rsa(1);
+    want.issuer = stub_ca;
+    want.issuer_key = fixture_rsa(0);
+    want.extension = purpose_cases[_i].extension;
+    stub.answer.result = CA_ISSUED;
+    stub.answer.leaf = fixture_certificate(fixture_pool(), &want);
+    ck_assert_int_eq(submit(ca, request, &log).result == CA_ISSUED, purpose_cases[_i].good);
+    ck_assert(purpose_cases[_i].good || strstr(log, "enrollment agent") != NULL);
+}
+END_TEST
+
+/* A CA below ours signed it, and sent its own certificate along. */
+START_TEST(issuer_is_of_the_chain)
+{
+    ca_t *ca = make_stub(0);
+    ca_fixture_request_t *request = ca_fixture_request(fixture_rsa(1), "device", NULL, NULL);
+    fixture_certificate_t want;
+    X509 *sibling;
+    const char *log;
+
+    memset(&want, 0, sizeof(want));
+    want.subject = "sibling CA";
+    want.key = fixture_rsa(2);
+    want.issuer = stub_ca;
+    want.issuer_key = fixture_rsa(0);
+    want.ca = 1;
+    sibling = fixture_certificate(fixture_pool(), &want);
+    want.subject = "device";
+    want.key = fixture_rsa(1);
+    want.issuer = sibling;
+    want.issuer_key = fixture_rsa(2);
+    want.ca = 0;
+    stub.answer.result = CA_ISSUED;
+    stub.answer.leaf = fixture_certificate(fixture_pool(), &want);
+    stub.answer.certs = crypt_chain_own(sk_X509_new_null(), fixture_pool());
+    X509_up_ref(sibling);
+    sk_X509_push(stub.answer.certs, sibling);
+    ck_assert_int_eq(submit(ca, request, &log).result, CA_RETRY);
+    ck_assert_msg(strstr(log, "its issuer is not in it") != NULL, "%s", log);
 }
 END_TEST
 
@@ -535,6 +601,9 @@ Suite *test_ca_backend_suite(void)
     tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_loop_test(tc, leaves_are_checked, 0, COUNT(leaf_cases));
     tcase_add_test(tc, leaf_is_found_by_key);
+    tcase_add_loop_test(tc, agents_are_no_devices, 0,
+                        (int)(sizeof(purpose_cases) / sizeof(purpose_cases[0])));
+    tcase_add_test(tc, issuer_is_of_the_chain);
     tcase_add_test(tc, ca_s_own_certificate_is_no_answer);
     tcase_add_loop_test(tc, plain_answers_are_settled, 0, COUNT(plain_cases));
     tcase_add_test(tc, long_cookie_is_no_answer);
