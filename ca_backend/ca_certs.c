@@ -49,7 +49,7 @@ apr_status_t ca_certs_add_pem(STACK_OF(X509) **pcerts, const void *data, apr_siz
     int n = 0;
 
     while (rv == APR_SUCCESS) {
-        X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        X509 *cert = PEM_read_bio_X509(bio, NULL, crypt_no_passphrase, NULL);
 
         if (cert == NULL) {
             error = ERR_peek_last_error();
@@ -111,13 +111,20 @@ apr_status_t ca_base64_decode(crypt_buf_t *bytes, const char *text, apr_size_t l
         padding++;
     }
     data = apr_palloc(p, n + 1);
-    /* EVP_DecodeBlock() takes '=' for a zero anywhere */
+    /* EVP_DecodeBlock() takes '=' for a zero anywhere, and leaves out '-' at the end */
     if (n == 0 || n % 4 != 0 || memchr(packed, '=', n - padding) != NULL ||
-        EVP_DecodeBlock(data, packed, (int)n) < 0) {
+        EVP_DecodeBlock(data, packed, (int)n) != (int)(n / 4 * 3)) {
         return APR_EINVAL;
     }
     bytes->data = data;
     bytes->len = n / 4 * 3 - padding;
+    return APR_SUCCESS;
+}
+
+/* Pool cleanup: overwrites a text; returns APR_SUCCESS. */
+static apr_status_t wipe_text(void *data)
+{
+    OPENSSL_cleanse(data, strlen(data));
     return APR_SUCCESS;
 }
 
@@ -126,14 +133,8 @@ const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
     char *text = apr_palloc(p, 4 * (len / 3 + 1) + 1);
 
     EVP_EncodeBlock((unsigned char *)text, data, (int)len);
+    apr_pool_cleanup_register(p, text, wipe_text, apr_pool_cleanup_null);
     return text;
-}
-
-/* Pool cleanup: overwrites a text; returns APR_SUCCESS. */
-static apr_status_t wipe_text(void *data)
-{
-    OPENSSL_cleanse(data, strlen(data));
-    return APR_SUCCESS;
 }
 
 const char *ca_csr_pem(const crypt_buf_t *der, apr_pool_t *p)

@@ -94,8 +94,8 @@ static X509_CRL *parse(const unsigned char *data, apr_size_t len, const char **e
         return crl;
     }
     in = BIO_new_mem_buf(data, (int)len);
-    crl = in != NULL ? PEM_read_bio_X509_CRL(in, NULL, NULL, NULL) : NULL;
-    second = crl != NULL ? PEM_read_bio_X509_CRL(in, NULL, NULL, NULL) : NULL;
+    crl = in != NULL ? PEM_read_bio_X509_CRL(in, NULL, crypt_no_passphrase, NULL) : NULL;
+    second = crl != NULL ? PEM_read_bio_X509_CRL(in, NULL, crypt_no_passphrase, NULL) : NULL;
     if (second != NULL) {
         X509_CRL_free(second);
         X509_CRL_free(crl);
@@ -407,15 +407,14 @@ apr_status_t ca_crl(ca_t *ca, crypt_buf_t *der, apr_size_t max, outcome_t *out,
     if (len > 0 && (apr_size_t)len > max) {
         rv = APR_ENOSPC;
     }
-    else if (len > 0 && (len = i2d_X509_CRL(crl, &data)) > 0) {
-        der->data = apr_pmemdup(p, data, (apr_size_t)len);
-        der->len = (apr_size_t)len;
+    else if (len > 0) {
+        der->data = data = apr_palloc(p, (apr_size_t)len);
+        der->len = (apr_size_t)i2d_X509_CRL(crl, &data);
     }
     else {
         rv = APR_EGENERAL;
         outcome_unavailable(out, "crl", 0, p, "the CRL cannot be encoded");
     }
-    OPENSSL_free(data);
     X509_CRL_free(crl);
     ERR_clear_error();
     return rv;

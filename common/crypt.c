@@ -75,6 +75,14 @@ static BIO *open_file(const char *file, const char **error, apr_pool_t *p)
     return in;
 }
 
+int crypt_no_passphrase(char *buf, int size, int writing, void *baton)
+{
+    (void)buf, (void)size, (void)writing;
+    if (baton)
+        *(int *)baton = 1;
+    return -1;
+}
+
 const char *crypt_load_certificates(STACK_OF(X509) **pcerts, const char *file, apr_pool_t *p)
 {
     const char *error = NULL;
@@ -86,7 +94,7 @@ const char *crypt_load_certificates(STACK_OF(X509) **pcerts, const char *file, a
     if (!in)
         goto leave;
     certs = sk_X509_new_null();
-    while (certs && (cert = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+    while (certs && (cert = PEM_read_bio_X509(in, NULL, crypt_no_passphrase, NULL)) != NULL) {
         if (!sk_X509_push(certs, cert)) {
             X509_free(cert);
             error = apr_psprintf(p, "%s: out of memory", file);
@@ -110,14 +118,6 @@ leave:
     sk_X509_pop_free(certs, X509_free);
     BIO_free(in);
     return error;
-}
-
-/* Password callback that never asks: no password. */
-static int no_password(char *buf, int size, int rwflag, void *baton)
-{
-    (void)buf, (void)size, (void)rwflag;
-    *(int *)baton = 1;
-    return -1;
 }
 
 /* Error text if everybody can read the file, or others than the owner can write it. */
@@ -144,7 +144,7 @@ const char *crypt_load_key(EVP_PKEY **pkey, const char *file, apr_pool_t *p)
     *pkey = NULL;
     if (!in || (error = check_private(in, file, p)) != NULL)
         goto leave;
-    key = PEM_read_bio_PrivateKey(in, NULL, no_password, &asked);
+    key = PEM_read_bio_PrivateKey(in, NULL, crypt_no_passphrase, &asked);
     if (key)
         *pkey = crypt_pkey_own(key, p);
     else if (asked)

@@ -35,6 +35,10 @@ const char *crypt_load_certificates(STACK_OF(X509) **pcerts, const char *file, a
  */
 const char *crypt_load_key(EVP_PKEY **pkey, const char *file, apr_pool_t *p);
 
+/* For readers of PEM: there is no passphrase.  baton: an int that becomes 1 when one was asked for,
+ * or NULL.  Without it OpenSSL asks at the terminal, whatever the thread. */
+int crypt_no_passphrase(char *buf, int size, int writing, void *baton);
+
 /* "RSA-2048", "EC P-256", "Ed25519" ..., for people. */
 const char *crypt_key_name(const EVP_PKEY *key, apr_pool_t *p);
 

@@ -15,7 +15,7 @@
 
 APLOG_USE_MODULE(scep);
 
-#define CRL_MAX (64 * 1024 * 1024)
+#define CRL_MAX (16 * 1024 * 1024)
 #define AGE_MAX 3600 /* seconds: a cache shall not keep a revocation from those who ask */
 #define TAG_BYTES 16
 

@@ -66,6 +66,10 @@ START_TEST(pem)
     STACK_OF(X509) *certs = NULL;
     const char *one = pem_of(fixture_certificate(fixture_pool(), &leaf_wish));
     const char *two = apr_pstrcat(fixture_pool(), "Bag Attributes\n", one, "\ntext\n", one, NULL);
+    /* OpenSSL would ask the terminal for a passphrase */
+    const char *encrypted = "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\n"
+                            "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n"
+                            "AAAAAAAAAAAAAAAAAAAAAA==\n-----END CERTIFICATE-----\n";
     const char *key = "-----BEGIN NONSENSE-----\nAAAA\n-----END NONSENSE-----\n";
 
     ck_assert_int_eq(ca_certs_add_pem(&certs, two, strlen(two), fixture_pool()), APR_SUCCESS);
@@ -74,6 +78,8 @@ START_TEST(pem)
     ck_assert_int_eq(ca_certs_add_pem(&certs, "x", 1, fixture_pool()), APR_EINVAL);
     ck_assert_int_eq(ca_certs_add_pem(&certs, key, strlen(key), fixture_pool()), APR_EINVAL);
     ck_assert_int_eq(ca_certs_add_pem(&certs, one, strlen(one) / 2, fixture_pool()), APR_EINVAL);
+    ck_assert_int_eq(ca_certs_add_pem(&certs, encrypted, strlen(encrypted), fixture_pool()),
+                     APR_EINVAL);
     ck_assert_int_eq(sk_X509_num(certs), 2);
 }
 END_TEST
@@ -130,7 +136,7 @@ static const struct {
     {"YQ==", "a"},      {"YWI=", "ab"},        {"YWJj", "abc"}, {" Y\r\nW\tJj\n", "abc"},
     {"", NULL},         {"   ", NULL},         {"YQ=", NULL},   {"YQ", NULL},
     {"Y=Q=", NULL},     {"YQ==YQ==", NULL},    {"====", NULL},  {"YWJ!", NULL},
-    {"YWJj-_--", NULL}, {"Y\xc3\xa4Jj", NULL},
+    {"YWJj----", NULL}, {"YWJj-_--", NULL}, {"Y\xc3\xa4Jj", NULL},
 };
 
 START_TEST(base64)
