@@ -96,7 +96,7 @@ static OSSL_CMP_MSG *transfer(OSSL_CMP_CTX *ctx, const OSSL_CMP_MSG *message)
         call->sent = 1;
         reply = read_message(call);
     }
-    OPENSSL_free(der);
+    OPENSSL_clear_free(der, (size_t)len);    /* the CSR holds its challenge */
     call->failed = reply == NULL;
     if (before && call->failed) {
         call->answer->unknown = 1;

@@ -132,14 +132,6 @@ static const char *password_of(const ejbca_t *ejbca, const log_sink_t *log, apr_
                ? crypt_hex(random, sizeof(random), 0, p) : NULL;
 }
 
-/* The CSR as PEM. */
-static const char *csr_pem(const crypt_buf_t *der, apr_pool_t *p)
-{
-    return apr_pstrcat(p, "-----BEGIN CERTIFICATE REQUEST-----\n",
-                       ca_base64_encode(der->data, der->len, p),
-                       "\n-----END CERTIFICATE REQUEST-----\n", NULL);
-}
-
 /* The body of pkcs10enroll; NULL: it cannot be made. */
 static const char *make_body(const ejbca_t *ejbca, const ca_request_t *request,
                              const char *username, const log_sink_t *log, apr_pool_t *p)
@@ -154,7 +146,7 @@ static const char *make_body(const ejbca_t *ejbca, const ca_request_t *request,
         return NULL;
     }
     json_object_set_new(body, "certificate_request",
-                        json_text_string(csr_pem(&request->csr->der, p), p));
+                        json_text_string(ca_csr_pem(&request->csr->der, p), p));
     json_object_set_new(body, "certificate_profile_name", json_text_string(profile, p));
     json_object_set_new(body, "end_entity_profile_name",
                         json_text_string(ejbca->end_entity_profile, p));

@@ -314,13 +314,17 @@ static const char *listen_to(pid_t pid, int in, int *away, apr_pool_t *p)
 {
     struct pollfd wait = {in, POLLIN, 0};
     char text[256];
-    int status = 0;
+    int ready, status = 0;
     ssize_t len;
 
-    if (poll(&wait, 1, TRY_MILLISECONDS) < 1) {
+    do {
+        ready = poll(&wait, 1, TRY_MILLISECONDS);
+    } while (ready < 0 && errno == EINTR);
+    if (ready < 1) {
         kill(pid, SIGKILL);
     }
-    len = read(in, text, sizeof(text));
+    /* a process that the token's library left behind may hold the pipe open */
+    len = ready > 0 ? read(in, text, sizeof(text)) : 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
         continue;
     }
