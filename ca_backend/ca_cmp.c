@@ -91,6 +91,7 @@ static const char *read_protection(ca_cmp_t *cmp, const settings_t *s, STACK_OF(
     const char *secret = settings_get(s, "secretFile", NULL);
     http_files_t files;
 
+    memset(&files, 0, sizeof(files));
     cmp->reference = settings_get(s, "reference", NULL);
     files.path[0] = settings_get(s, "trustFile", NULL);
     files.path[1] = settings_get(s, "raCertificate", NULL);
