@@ -285,7 +285,7 @@ START_TEST(damaged)
 
     submit(ca, &answer, NULL);
     len = peer.sent.len;
-    for (at = 1 + (apr_size_t)_i; at < len; at += 2 * PARTS + 1) {
+    for (at = 1 + (apr_size_t)_i; at < len; at += 8 * PARTS + 1) {
         peer.damage = at;
         peer.by = how[at % 4];
         submit(ca, &answer, NULL);
@@ -313,7 +313,7 @@ START_TEST(truncated)
 
     submit(ca, &answer, NULL);
     len = peer.sent.len;
-    for (peer.cut = 1 + (apr_size_t)_i; peer.cut < len; peer.cut += 4 * PARTS + 1) {
+    for (peer.cut = 1 + (apr_size_t)_i; peer.cut < len; peer.cut += 16 * PARTS + 1) {
         submit(ca, &answer, NULL);
         ck_assert_int_eq(answer.result, CA_RETRY);
         ck_assert_str_eq(answer.outcome.reason, "ca-answer");
