@@ -382,7 +382,8 @@ static void set_up(void)
     fuzz_store_init(&fuzz_world.store);
     service->policy = make_policy();
     ca_config.service = service->name;
-    FUZZ_CHECK(ca_make(&service->ca, &stub_ca, 0, NULL, &ca_config, root) == NULL);
+    FUZZ_CHECK(ca_make(&service->ca, &stub_ca, 0, NULL, &ca_config, root) == NULL &&
+               ca_child_init(service->ca, root) == APR_SUCCESS);
     service->templates[CSR_USAGE_SIGNATURE] = FUZZ_WORLD_MANUAL_TEMPLATE;
     service->include_ca = service->get_cert = service->get_crl = 1;
     service->renewal.enabled = service->renewal.same_subject = 1;
