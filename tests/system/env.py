@@ -73,12 +73,16 @@ VALGRIND = os.environ.get("SCEP_VALGRIND") == "1"
 
 
 def valgrind(folder):
-    """What runs httpd under valgrind, when asked for; each process writes folder/valgrind.PID."""
+    """What runs httpd under valgrind, when asked for; each process writes folder/valgrind/PID.
+
+    Whoever a worker runs as may write there: a child that valgrind cannot give a file of its own ends."""
     if not VALGRIND:
         return []
+    (folder / "valgrind").mkdir(exist_ok=True)
+    (folder / "valgrind").chmod(0o1777)
     return ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=definite",
             "--errors-for-leak-kinds=definite", "--keep-debuginfo=yes", "--num-callers=40",
-            "--log-file=%s/valgrind.%%p" % folder]
+            "--log-file=%s/valgrind/%%p" % folder]
 
 
 def valgrind_findings(folder):
@@ -86,7 +90,7 @@ def valgrind_findings(folder):
     ours = {path.name for room in ("common", "policy", "ca_backend", "mod_scep")
             for path in (SOURCE / room).rglob("*.c")}
     found = []
-    for path in sorted(folder.glob("valgrind.*")):
+    for path in sorted((folder / "valgrind").glob("[0-9]*")):
         for block in re.split(r"\n==\d+== \n", path.read_text("utf-8", "replace")):
             if ours & set(re.findall(r"\((\w+\.c):\d+\)", block)):
                 found.append("%s: %s" % (path.name, block))
