@@ -13,6 +13,8 @@
 #define ERROR_MAX 300
 #define RETRY_AFTER_MAX 3600
 #define HEADER_MAX 8000 /* bytes of a kept header */
+#define IDLE_MAX 2L     /* seconds after which what may not arrive twice gets a new connection */
+#define IDLE_MAX_TWICE 118L /* libcurl's default */
 
 /* One try. */
 typedef struct try_t {
@@ -23,6 +25,10 @@ typedef struct try_t {
     apr_size_t len, size, headers;
     int too_large;
     int sent; /* whether anything of the request may have reached the peer */
+    int once; /* the request may not arrive twice */
+    int cut;  /* libcurl was kept from sending it again */
+    int begun, heard;  /* whether it was begun before; whether an answer came to that */
+    CURL *curl;
 } try_t;
 
 /* Set while calls have to end; of the whole process. */
@@ -73,6 +79,29 @@ static size_t take_body(char *data, size_t one, size_t n, void *baton)
     return n;
 }
 
+/*
+ * libcurl's callback before each sending of the request: on a kept connection that dies without an
+ * answer it would send it once more by itself.
+ */
+static int begin(void *baton, char *to, char *from, int to_port, int from_port)
+{
+    try_t *try = baton;
+    long bytes = 1;
+
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    if (try->once && try->begun && !try->heard &&
+        (curl_easy_getinfo(try->curl, CURLINFO_REQUEST_SIZE, &bytes) != CURLE_OK || bytes > 0)) {
+        try->cut = 1;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    try->begun = 1;
+    try->heard = 0;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* libcurl's callback: bounds the headers. */
 static size_t take_header(char *data, size_t one, size_t n, void *baton)
 {
@@ -80,6 +109,7 @@ static size_t take_header(char *data, size_t one, size_t n, void *baton)
 
     (void)data;
     (void)one;
+    try->heard = 1;
     try->headers += n;
     if (try->headers > HEADERS_MAX) {
         try->too_large = 1;
@@ -132,6 +162,7 @@ static int set_up(CURL *curl, const http_options_t *options, const http_credenti
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_PREREQFUNCTION, begin);
     SET(CURLOPT_XFERINFOFUNCTION, look);
     SET(CURLOPT_NOPROGRESS, 0L);
     if (proxy) { /* Basic, libcurl's default: never in a URL, which messages show */
@@ -236,8 +267,8 @@ static int set_call(CURL *curl, const http_client_t *client, const http_base_t *
     SET(CURLOPT_CONNECTTIMEOUT_MS, connect < all ? connect : all);
     SET(CURLOPT_WRITEDATA, try);
     SET(CURLOPT_HEADERDATA, try);
-    /* on a kept connection that just died libcurl sends once more by itself */
-    SET(CURLOPT_FRESH_CONNECT, request->idempotent ? 0L : 1L);
+    SET(CURLOPT_PREREQDATA, try);
+    SET(CURLOPT_MAXAGE_CONN, request->idempotent ? IDLE_MAX_TWICE : IDLE_MAX);
     if (request->body.data) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
@@ -334,6 +365,10 @@ static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *t
     try->sent = bytes > 0;
     answer->error = http_printable(*text ? text : curl_easy_strerror(code), ERROR_MAX, try->p);
     answer->failure = try->too_large ? HTTP_FAILURE_OTHER : failure_of(code, text);
+    if (try->cut) {
+        answer->error = "the connection ended before an answer came";
+        answer->failure = HTTP_FAILURE_CUT;
+    }
     if (try->too_large) {
         answer->error = apr_psprintf(try->p, "the answer is larger than %" APR_SIZE_T_FMT " bytes",
                                      try->client->options.body_max);
@@ -360,6 +395,8 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
         rv = APR_EGENERAL;
     }
     else {
+        try->curl = handle->curl;
+        try->once = !request->idempotent;
         curl_easy_setopt(handle->curl, CURLOPT_ERRORBUFFER, text);
         if (curl_easy_setopt(handle->curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
             set_call(handle->curl, client, base, request, try, left))

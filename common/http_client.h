@@ -12,11 +12,12 @@
  * kept for the last HTTP_URLS_MAX hosts.
  *
  * The URLs are tried in order, starting with the one that answered last.  A call is tried again
- * only when nothing of it was sent, or once when it is marked idempotent and was cut.  An answer is
- * an answer, whatever its status: only transport failures lead to the next URL.
+ * only when nothing of it was sent, or once when it is marked idempotent and was cut; what libcurl
+ * would send again by itself, on a kept connection that died, counts as cut.  An answer is an answer, whatever its status: only transport failures lead to the next URL.
  *
  * Thread rule: made and prepared in the parent, child_init in each child; calls from any thread.
- * Connections are made in the child, kept alive, and closed when the credentials change.
+ * Connections are made in the child, kept alive, and closed when the credentials change.  What is
+ * not idempotent takes only one that was used seconds ago.
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H

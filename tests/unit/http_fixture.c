@@ -97,8 +97,21 @@ static http_fixture_route_t *route_of(shared_t *shared, const char *path)
     return NULL;
 }
 
+/* Answers request number n of a connection, then does something else with it; 0 to close. */
+static int serve_kept(int fd, const char *path, int n)
+{
+    char byte;
+
+    if (strncmp(path, "/first", 6) == 0 && n > 1)
+        return 0;
+    if (!say_answer(fd, "200 OK", "Content-Type: application/json\r\n", "{}", 2) ||
+        strncmp(path, "/leave", 6) == 0)
+        return 0;
+    return strncmp(path, "/peek", 5) != 0 || recv(fd, &byte, 1, MSG_PEEK) < 0;
+}
+
 /* Answers one request; 0 to close. */
-static int serve(int fd, shared_t *shared, const char *path, const char *request, size_t len)
+static int serve(int fd, shared_t *shared, int n, const char *path, const char *request, size_t len)
 {
     static char big[100000];
     const char *json = "Content-Type: application/json\r\n";
@@ -111,6 +124,9 @@ static int serve(int fd, shared_t *shared, const char *path, const char *request
     }
     if (strncmp(path, "/good", 5) == 0)
         return say_answer(fd, "200 OK", json, "{\"a\":1}", 7);
+    if (strncmp(path, "/first", 6) == 0 || strncmp(path, "/leave", 6) == 0 ||
+        strncmp(path, "/peek", 5) == 0)
+        return serve_kept(fd, path, n);
     if (strncmp(path, "/echo", 5) == 0)
         return say_answer(fd, "200 OK", "", request, len);
     if (strncmp(path, "/answer", 7) == 0)
@@ -149,7 +165,7 @@ static void converse(int fd, shared_t *shared)
     static char data[REQUEST_MAX];
     size_t have = 0, len;
     ssize_t n;
-    int going = 1;
+    int going = 1, count = 0;
 
     while (going && (n = recv(fd, data + have, sizeof(data) - 1 - have, 0)) > 0) {
         have += n;
@@ -159,7 +175,7 @@ static void converse(int fd, shared_t *shared)
             continue;
         memcpy(shared->request, data, have + 1);
         __atomic_add_fetch(&shared->requests, 1, __ATOMIC_SEQ_CST);
-        going = serve(fd, shared, data + strcspn(data, "/"), data, len);
+        going = serve(fd, shared, ++count, data + strcspn(data, "/"), data, len);
         have = 0;
     }
 }

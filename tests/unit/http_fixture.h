@@ -9,6 +9,8 @@
  *   /half    closes in the body         /big      100,000 bytes
  *   /garbage no HTTP                    /headers  headers without end
  *   /503     Retry-After: 7             /moved    302 to /good
+ *   /first   as /good, but each further request of the connection is read and not answered
+ *   /leave   as /good, then closes      /peek     as /good, then closes at the next byte
  *
  * Routes come before that: paths that hold a text have answers and counts of their own.
  */

@@ -283,7 +283,41 @@ START_TEST(connections_are_kept)
     ck_assert_int_eq(*server->requests, 3);
     ck_assert_int_eq(*server->connections, 1);
     ck_assert_int_eq(post(0), APR_SUCCESS);
+    ck_assert_int_eq(*server->connections, 1);
+    sleep(4);
+    ck_assert_int_eq(post(0), APR_SUCCESS);
     ck_assert_int_eq(*server->connections, 2);
+}
+END_TEST
+
+/* A kept connection ends after the request was sent, or while it is: libcurl must not repeat it. */
+START_TEST(kept_and_cut)
+{
+    static const char *const paths[] = {"/first", "/peek"};
+    int read_whole = _i == 0;
+
+    make_path(paths[_i]);
+    ck_assert_int_eq(post(0), APR_SUCCESS);
+    ck_assert_int_eq(post(0), APR_ECONNREFUSED);
+    ck_assert_int_eq(answer.failure, HTTP_FAILURE_CUT);
+    ck_assert_int_eq(*server->requests, 1 + read_whole);
+    /* what may arrive twice does so at once */
+    ck_assert_int_eq(post(0), APR_SUCCESS);
+    ck_assert_int_eq(post(1), APR_SUCCESS);
+    ck_assert_int_eq(*server->requests, 3 + 2 * read_whole);
+}
+END_TEST
+
+START_TEST(kept_and_left)
+{
+    int i;
+
+    make_path("/leave");
+    for (i = 1; i <= 20; i++) {
+        ck_assert_int_eq(post(0), APR_SUCCESS);
+        ck_assert_int_eq(*server->requests, i);
+        usleep(20000);
+    }
 }
 END_TEST
 
@@ -631,6 +665,8 @@ Suite *test_http_client_suite(void)
     tcase_add_test(tc, one_slash);
     tcase_add_test(tc, unix_socket);
     tcase_add_test(tc, connections_are_kept);
+    tcase_add_loop_test(tc, kept_and_cut, 0, 2);
+    tcase_add_test(tc, kept_and_left);
     tcase_add_test(tc, status_is_an_answer);
     tcase_add_test(tc, redirects_are_not_followed);
     tcase_add_test(tc, retry_after_is_bounded);
