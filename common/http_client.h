@@ -13,7 +13,8 @@
  *
  * The URLs are tried in order, starting with the one that answered last.  A call is tried again
  * only when nothing of it was sent, or once when it is marked idempotent and was cut; what libcurl
- * would send again by itself, on a kept connection that died, counts as cut.  An answer is an answer, whatever its status: only transport failures lead to the next URL.
+ * would send again by itself, on a kept connection that died, counts as cut.  An answer is an
+ * answer, whatever its status: only transport failures lead to the next URL.
  *
  * Thread rule: made and prepared in the parent, child_init in each child; calls from any thread.
  * Connections are made in the child, kept alive, and closed when the credentials change.  What is
