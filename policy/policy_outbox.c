@@ -204,11 +204,13 @@ int policy_trail_entry(policy_trail_t *trail, const policy_tx_t *tx, const polic
     const apr_time_t later = apr_time_now() + tx->policy->cfg->retention;
     store_entry_t *entry = &trail->entry;
     unsigned char digest[STORE_ID_LEN / 2];
+    const crypt_buf_t *certificate = &event->certificate;
 
     if (event->issuer.len == 0 || !event->serial || !*event->serial || event->not_after <= 0)
         return 1;
     entry->issuer = store_issuer(&event->issuer, p);
-    if (!entry->issuer || crypt_sha256_parts(digest, &event->certificate, 1) != APR_SUCCESS)
+    if (!entry->issuer ||
+        !EVP_Digest(certificate->data, certificate->len, digest, NULL, EVP_sha256(), NULL))
         return 0;
     entry->serial = event->serial;
     entry->digest = crypt_hex(digest, sizeof(digest), 0, p);

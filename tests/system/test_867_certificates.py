@@ -7,7 +7,7 @@ import urllib.parse
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
 import conf
 import env
@@ -95,6 +95,7 @@ def test_list_and_search(server, keys):
     assert listed[:3] == [hex_of(leaf) for leaf in reversed(leaves)] and page["next"] == ""
     found = one(server, hex_of(leaves[0]))
     assert found["state"] == "valid" and found["template"] == "default" and found["token"]
+    assert found["thumbprintSHA256"].lower() == leaves[0].fingerprint(hashes.SHA256()).hex()
     assert found["notAfter"] == leaves[0].not_valid_after.strftime("%Y-%m-%dT%H:%M:%SZ")
     by_id = facts(server, "?service=corp&transactionID=" + urllib.parse.quote(found["transactionID"]))
     assert [c["serial"] for c in by_id["certificates"]] == [found["serial"]]
