@@ -84,7 +84,9 @@ check_own() {
         may='mod_scep/*|policy/policy.h|policy/policy_bound.h|policy/policy_attributes.h|'
         may=$may'policy/policy_point.h|policy/store/store.h|'
         may+='ca_backend/ca_*.h|common/*' ;;
-    tests/mod_scep_fault/*) may='ca_backend/*|common/*' ;;
+    tests/mod_scep_fault/*)
+        may='tests/mod_scep_fault/*|mod_scep/mod_scep.h|policy/store/store.h|'
+        may+='ca_backend/*|common/*' ;;
     tests/*) may='[!m]*|mod_scep/core/*' ;;
     esac
     local pattern

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A CA backend that fails as it is told to; for tests only, never installed.
+ * A CA backend that fails as it is told to.
  *
  *   ScepCABackend fault certificate=FILE key=FILE [mode=MODE] [delay=DURATION]
- *                       [delay-after=DURATION] [switch=FILE]
+ *                       [delay-after=DURATION] [switch=FILE] [journal=FILE]
  *
  * It signs through the backend "local", which is looked up when the instance is made, so that the
  * order of LoadModule lines does not matter.  While switch=FILE exists its first line, e.g.
- * "mode=pending delay=2s" or just "pending", overrides the options, request by request.
+ * "mode=pending delay=2s" or just "pending", overrides the options, request by request.  journal
+ * gets a line for each certificate that was signed: its SHA-256.  ScepFaultFile's step "ca" is
+ * before and after the signature.
  *
  * "fault-remote" is the same as a CA of somebody else's: with bulkhead and circuit breaker;
  * "fault-foreign" one that also chooses serial numbers itself and revokes.
  */
-#include "../../ca_backend/ca_backend.h"
+#include "fault.h"
 
 #include <httpd.h>
 #include <http_config.h>
 #include <ap_provider.h>
 
+#include <apr_escape.h>
 #include <apr_file_io.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -44,7 +47,7 @@ typedef struct fault_t {
     const ca_provider_t *local;
     void *local_instance;
     behavior_t behavior;
-    const char *switch_file;
+    const char *switch_file, *journal;
     EVP_PKEY *other_key;        /* nobody's */
 } fault_t;
 
@@ -57,6 +60,7 @@ static const settings_key_t fault_keys[] = {
     {"delay", "DURATION", 0},
     {"delay-after", "DURATION", 0},
     {"switch", "FILE", 0},
+    {"journal", "FILE", 0},
     {NULL, NULL, 0}
 };
 
@@ -136,6 +140,7 @@ static const char *fault_create(void **pinstance, const settings_t *settings,
         return "backend local is not there: is mod_scep loaded?";
     }
     fault->switch_file = settings_get(settings, "switch", NULL);
+    fault->journal = settings_get(settings, "journal", NULL);
     fault->other_key = crypt_pkey_own(EVP_EC_gen("P-256"), p);
     err = read_behavior(&fault->behavior, settings, p);
     return err != NULL ? err : fault->local->create(&fault->local_instance, settings, cfg, p);
@@ -250,6 +255,30 @@ static apr_status_t answer_unsigned(fault_mode_e mode, ca_answer_t *answer, apr_
     }
 }
 
+/* Writes into the journal that cert was signed; 0 if that fails. */
+static int note_signed(const fault_t *fault, X509 *cert, apr_pool_t *p)
+{
+    unsigned char digest[32];
+    char line[2 * sizeof(digest) + 2];
+    apr_file_t *file;
+    apr_size_t len = sizeof(line) - 1;
+    int ok;
+
+    if (fault->journal == NULL) {
+        return 1;
+    }
+    if (!X509_digest(cert, EVP_sha256(), digest, NULL) ||
+        apr_file_open(&file, fault->journal, APR_WRITE | APR_CREATE | APR_APPEND, APR_OS_DEFAULT,
+                      p) != APR_SUCCESS) {
+        return 0;
+    }
+    apr_escape_hex(line, digest, sizeof(digest), 0, NULL);
+    line[2 * sizeof(digest)] = '\n';
+    ok = apr_file_write(file, line, &len) == APR_SUCCESS;
+    apr_file_close(file);
+    return ok;
+}
+
 /* See ca_provider_t.submit. */
 static apr_status_t fault_submit(void *instance, const ca_request_t *request, ca_answer_t *answer,
                                  const log_sink_t *log, apr_pool_t *p)
@@ -261,15 +290,20 @@ static apr_status_t fault_submit(void *instance, const ca_request_t *request, ca
     if (behavior.delay > 0) {
         apr_sleep(behavior.delay);
     }
-    rv = answer_unsigned(behavior.mode, answer, p);
+    rv = fault_at("ca", "before", p) == FAULT_LOSE ? APR_TIMEUP
+                                                   : answer_unsigned(behavior.mode, answer, p);
     if (rv != APR_ENOTIMPL) {
         return rv;
     }
     rv = fault->local->submit(fault->local_instance, request, answer, log, p);
     if (rv == APR_SUCCESS && answer->result == CA_ISSUED &&
         (!spoil(fault, behavior.mode, answer->leaf) ||
-         (answer->leaf = read_again(answer->leaf, p)) == NULL)) {
+         (answer->leaf = read_again(answer->leaf, p)) == NULL ||
+         !note_signed(fault, answer->leaf, p))) {
         rv = APR_EGENERAL;
+    }
+    if (fault_at("ca", "after", p) == FAULT_LOSE) {
+        rv = APR_TIMEUP;
     }
     if (behavior.delay_after > 0) {
         apr_sleep(behavior.delay_after);
@@ -337,7 +371,7 @@ static apr_status_t fault_revoke(void *instance, const ASN1_INTEGER *serial, apr
     }
 }
 
-static const ca_provider_t fault_provider = {
+const ca_provider_t fault_provider = {
     .name = "fault",
     .keys = fault_keys,
     .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
@@ -349,7 +383,7 @@ static const ca_provider_t fault_provider = {
     .get0_identity = fault_get0_identity,
 };
 
-static const ca_provider_t remote_provider = {
+const ca_provider_t fault_remote_provider = {
     .name = "fault-remote",
     .keys = fault_keys,
     .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
@@ -363,7 +397,7 @@ static const ca_provider_t remote_provider = {
 };
 
 /* A CA that chooses serial numbers itself. */
-static const ca_provider_t foreign_provider = {
+const ca_provider_t fault_foreign_provider = {
     .name = "fault-foreign",
     .keys = fault_keys,
     .capabilities = CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
@@ -375,21 +409,4 @@ static const ca_provider_t foreign_provider = {
     .health = fault_health,
     .revoke = fault_revoke,
     .get0_identity = fault_get0_identity,
-};
-
-/* Registers the backends. */
-static void register_hooks(apr_pool_t *p)
-{
-    ap_register_provider(p, CA_PROVIDER_GROUP, "fault-remote", CA_PROVIDER_VERSION,
-                         &remote_provider);
-    ap_register_provider(p, CA_PROVIDER_GROUP, "fault-foreign", CA_PROVIDER_VERSION,
-                         &foreign_provider);
-    ap_register_provider(p, CA_PROVIDER_GROUP, "fault", CA_PROVIDER_VERSION, &fault_provider);
-}
-
-module AP_MODULE_DECLARE_DATA scep_fault_module = {
-    STANDARD20_MODULE_STUFF,
-    NULL, NULL, NULL, NULL, NULL,
-    register_hooks,
-    AP_MODULE_FLAG_NONE
 };

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold after whatever happened: store, CA and clients held against each other.
+
+A client's journal is a list of rows: txid, challenge, status ("0", "2" or "undecided"), leaf (SHA-256 of the
+certificate, None).  A store's view is a list of rows: tx, txid, state, challenge (its id), leaf.
+"""
+import collections
+import contextlib
+import sqlite3
+
+SUCCESS, FAILURE = "0", "2"
+
+
+def of_sqlite(path):
+    """The store's view of a file of SQLite."""
+    with contextlib.closing(sqlite3.connect("file:%s?mode=ro" % path, uri=True)) as db:
+        entries = dict(db.execute("SELECT tx_key, digest FROM inventory"))
+        rows = [dict(tx=tx, txid=txid, state=state, challenge=challenge, leaf=entries.get(tx)) for
+                tx, txid, state, challenge in db.execute("SELECT tx_key, transaction_id, state, challenge FROM tx")]
+    assert set(entries) <= {row["tx"] for row in rows}
+    return rows
+
+
+def of_redis(redis):
+    """The store's view of Redis; redis has command(*words)."""
+    entries = {}
+    for key in redis.command("--scan", "--pattern", "*:inv:*").split():
+        entries[redis.command("hget", key, "tx")] = redis.command("hget", key, "digest")
+    rows = []
+    for key in redis.command("--scan", "--pattern", "*:tx:*").split():
+        state, txid, challenge = redis.command("hmget", key, "state", "transaction_id", "challenge").split("\n")
+        tx = key.rsplit(":", 1)[1]
+        rows.append(dict(tx=tx, txid=txid, state=state, challenge=challenge, leaf=entries.get(tx)))
+    return rows
+
+
+def check(clients, store, signed=None):
+    """
+    Fails with what is wrong; gives how many certificates the CA signed that nobody was given.
+
+    clients: rows of all clients.  store: rows of the store.  signed: SHA-256 of all that the CA signed, None: unknown.
+    """
+    wrong = []
+
+    undecided = [row["txid"] for row in clients if row["status"] not in (SUCCESS, FAILURE)]
+    if undecided:
+        wrong.append("neither a certificate nor a refusal: %s" % undecided[:5])
+
+    given = collections.defaultdict(set)
+    for row in clients:
+        if row["status"] == SUCCESS:
+            given[row["challenge"]].add(row["leaf"])
+    twice = {challenge: leaves for challenge, leaves in given.items() if len(leaves) > 1}
+    if twice:
+        wrong.append("%d challenges with more than one certificate at the clients" % len(twice))
+
+    used = collections.defaultdict(set)
+    issued = {row["txid"]: row for row in store if row["state"] == "issued"}
+    for row in issued.values():
+        if row["challenge"]:
+            used[row["challenge"]].add(row["tx"])
+    twice = [txs for txs in used.values() if len(txs) > 1]
+    if twice:
+        wrong.append("%d challenges used by more than one transaction in the store" % len(twice))
+
+    for row in clients:
+        record = issued.get(row["txid"])
+        if row["status"] == SUCCESS and (record is None or record["leaf"] != row["leaf"]):
+            wrong.append("%s was given %s, the store has %s" % (row["txid"], row["leaf"], record))
+        if row["status"] == FAILURE and record is not None:
+            wrong.append("%s was refused, the store has %s" % (row["txid"], record))
+
+    committed = {row["leaf"] for row in issued.values()}
+    if signed is not None and not committed <= set(signed):
+        wrong.append("in the store, but not signed by the CA: %s" % (committed - set(signed)))
+    assert not wrong, "\n".join(wrong)
+    return len(set(signed) - committed) if signed is not None else 0
