@@ -70,7 +70,8 @@ class Site:
 class Device:
     """A client with one challenge that sends the same message until there is an answer."""
 
-    def __init__(self, number, key, challenge, **fields):
+    def __init__(self, number, key, challenge, service=0, **fields):
+        self.service = service
         self.fields = dict(fields, key=key, challenge=challenge, subject="CN=fault-%d" % number,
                            txid="FAULT%06d" % number)
         self.status, self.leaf, self.tries, self.spec, self.poll = "undecided", None, 0, None, None
@@ -78,7 +79,7 @@ class Device:
     def attempt(self, host, timeout=5):
         """One try at a host; whether it is decided."""
         self.tries += 1
-        client = host.client(timeout=timeout, keep_alive=False)
+        client = host.client(self.service, timeout=timeout, keep_alive=False)
         try:
             if self.spec is None:
                 self.spec = client.spec(**self.fields)

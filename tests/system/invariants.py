@@ -48,7 +48,7 @@ def check(clients, store, signed=None):
 
     given = collections.defaultdict(set)
     for row in clients:
-        if row["status"] == SUCCESS:
+        if row["status"] == SUCCESS and row["challenge"]:
             given[row["challenge"]].add(row["leaf"])
     twice = {challenge: leaves for challenge, leaves in given.items() if len(leaves) > 1}
     if twice:
