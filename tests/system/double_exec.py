@@ -56,6 +56,7 @@ MODES = {
 class ExecCA:
     """The helper in a folder of its own; says() chooses from MODES."""
     name, pends = "exec", True
+    connections = open = 0      # it has none
     lines = ("SCEP036[56]",)    # what the backend itself says in error_log
 
     # What ca_double's cases are here.

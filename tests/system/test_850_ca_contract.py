@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every signing backend promises, against a double of its CA: the result, and what the device gets."""
 import json
-import threading
 
 import pytest
 
@@ -160,18 +159,3 @@ def test_credentials_are_replaced(request, factory, double, keys):
     own.replace_credentials()
     _, _, spec = ask(server, keys[1])
     assert pki.verifies(until_success(server, spec), own.ca)
-
-
-def test_many_at_once(server, double, keys):
-    """Eight devices at a time: no error, and connections are used again where there are any."""
-    results = []
-
-    def device(number):
-        for _ in range(5):
-            results.append(ask(server, keys[number % len(keys)])[1])
-    threads = [threading.Thread(target=device, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 40 and all(reply and reply.status == scep.SUCCESS for reply in results)

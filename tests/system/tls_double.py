@@ -67,7 +67,12 @@ class Server(http.server.ThreadingHTTPServer):
                 return
             with self.double.lock:
                 self.double.connections += 1
-            self.RequestHandlerClass(secured, client_address, self)
+                self.double.open += 1
+            try:
+                self.RequestHandlerClass(secured, client_address, self)
+            finally:
+                with self.double.lock:
+                    self.double.open -= 1
 
     def handle_error(self, request, client_address):
         pass
@@ -78,12 +83,12 @@ class Double:
     name: of its folder, which holds ca.pem, server.pem, server.key, client.pem and client.key (of the same
     CA), foreign.pem (of a stranger's, same key).  kind: good, or a server whose certificate is a stranger's,
     for a wrong-name, or expired.  mutual: asks for a client's certificate.  gate: not set while answers are
-    to wait.  connections: how many there were.
+    to wait.  connections: how many there were; open: how many there are.
     """
 
     def __init__(self, handler, name, kind="good", mutual=False):
         self.folder = env.folder(name)
-        self.lock, self.gate, self.connections = threading.Lock(), threading.Event(), 0
+        self.lock, self.gate, self.connections, self.open = threading.Lock(), threading.Event(), 0, 0
         self.gate.set()
         self._certificates(kind)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
