@@ -335,6 +335,8 @@ const command_rec scep_directives[] = {
                    "failed challenges per client address in a time (default 1000 10min, 0: off)"),
     AP_INIT_TAKE1("ScepFailureLimitService", scep_set_range, (void *)&range_failure, RSRC_CONF,
                   "failed challenges of all clients in that time (default 0: off)"),
+    AP_INIT_TAKE123("ScepConcurrency", scep_set_concurrency, NULL, RSRC_CONF,
+                    "requests at once per child (0: no limit), how many more wait, how long"),
     AP_INIT_FLAG("ScepRegistrationPoint", scep_set_flag, AT(point), RSRC_CONF,
                  "fronts with a client certificate may ask and tell here (default off)"),
     AP_INIT_TAKE1("ScepRegistrationPointAuthorize", scep_set_expr, AT(point_authorize), RSRC_CONF,

@@ -3,7 +3,7 @@
  * The configuration: what the directives said (scep_props_t), per server and per <ScepService>, and
  * what became of it (the service's objects).  Merge order: main server, virtual host, service; a
  * sentinel marks what was not set, and presets are applied once after the merge.  Read-only
- * after post_config, but for scep_service_conf_t.broken, which child_init sets.
+ * after post_config, but for what scep_service_conf_t has per child, which child_init sets.
  */
 #ifndef MOD_SCEP_CONFIG_H
 #define MOD_SCEP_CONFIG_H
@@ -47,6 +47,9 @@ typedef struct scep_template_rule_t {
 
 /* The time in which ScepFailureLimit counts, when it names none. */
 #define SCEP_FAILURE_WINDOW apr_time_from_sec(600)
+
+/* How long a request waits for its turn, when ScepConcurrency does not say. */
+#define SCEP_CONCURRENCY_WAIT apr_time_from_sec(2)
 
 /* Every setting: type, member, sentinel, preset. */
 #define SCEP_PROPS(X)                                                         \
@@ -99,6 +102,9 @@ typedef struct scep_template_rule_t {
     X(apr_int64_t, failure_window, SCEP_UNSET, SCEP_FAILURE_WINDOW)           \
     X(apr_int64_t, failure_max_service, SCEP_UNSET, 0)                        \
     X(const ap_expr_info_t *, limit_exempt, NULL, NULL)                       \
+    X(apr_int64_t, concurrency, SCEP_UNSET, SCEP_UNSET)                       \
+    X(apr_int64_t, concurrency_queue, SCEP_UNSET, SCEP_UNSET)                 \
+    X(apr_int64_t, concurrency_wait, SCEP_UNSET, SCEP_CONCURRENCY_WAIT)       \
     X(apr_int64_t, get_cert, SCEP_UNSET, 1)                                   \
     X(apr_int64_t, get_crl, SCEP_UNSET, 1)                                    \
     X(const char *, crl_file, NULL, NULL)                                     \
@@ -139,6 +145,8 @@ typedef struct scep_service_conf_t {
                                  * post_config */
     /* per child */
     int broken; /* child_init failed: answers 503 */
+    struct admission_t *admission; /* before PKIOperations; NULL: no limit */
+    apr_uint32_t admission_told;   /* atomic: when the log was told last that it is full */
 } scep_service_conf_t;
 
 typedef struct scep_server_conf_t {

@@ -45,6 +45,8 @@ const char *scep_add_template_rule(cmd_parms *cmd, void *dummy, const char *name
 const char *scep_set_approval(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *scep_set_failure_limit(cmd_parms *cmd, void *dummy, const char *count,
                                    const char *window);
+const char *scep_set_concurrency(cmd_parms *cmd, void *dummy, const char *max, const char *queue,
+                                 const char *wait);
 
 /*
  * For the setters.  scep_scope(): the settings that this line goes to; label is the directive, or

@@ -240,3 +240,34 @@ const char *scep_set_failure_limit(cmd_parms *cmd, void *dummy, const char *coun
     props->failure_window = span;
     return NULL;
 }
+
+const char *scep_set_concurrency(cmd_parms *cmd, void *dummy, const char *max, const char *queue,
+                                 const char *wait)
+{
+    scep_props_t *props;
+    apr_interval_time_t span = 0;
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (scep_parse_number(&props->concurrency, max, 0) || props->concurrency > 100000) {
+        return scep_complain(cmd, "a number from 0 (no limit) to 100000 is needed");
+    }
+    /* a queue of an outer scope belongs to that scope's number */
+    props->concurrency_queue = props->concurrency;
+    if (queue && (scep_parse_number(&props->concurrency_queue, queue, 0) ||
+                  props->concurrency_queue > 100000)) {
+        return scep_complain(cmd, "how many may wait is a number from 0 to 100000");
+    }
+    err = wait ? settings_duration(wait, &span, cmd->pool) : NULL;
+    if (err) {
+        return scep_complain(cmd, err);
+    }
+    if (wait && (span < apr_time_from_msec(1) || span > apr_time_from_sec(60))) {
+        return scep_complain(cmd, "a time from 1ms to 60s is needed");
+    }
+    props->concurrency_wait = wait ? span : SCEP_CONCURRENCY_WAIT;
+    return NULL;
+}

@@ -3,6 +3,7 @@
  * The handler of mscep.dll: an HTTP request becomes a scep_request_t, the response goes back with
  * the exact bytes and type.  What SCEP says about it is in core/.
  */
+#include "mod_scep_admission.h"
 #include "mod_scep_audit.h"
 #include "mod_scep_cmtrace.h"
 #include "mod_scep_http.h"
@@ -75,8 +76,6 @@ static int read_request(request_rec *r, const scep_service_conf_t *service, scep
     else {
         status = ap_discard_request_body(r);
     }
-    /* a slow upload is no fault of store or CA: their time starts now */
-    request->arrived = apr_time_now();
     return status;
 }
 
@@ -123,14 +122,44 @@ static int send_response(request_rec *r, const scep_service_conf_t *service,
                           response->body.len);
 }
 
+/* Whether the core will take the request for a PKIOperation; rather too often. */
+static int is_heavy(const request_rec *r)
+{
+    return r->method_number == M_POST || may_enroll(r->args, r->pool);
+}
+
 /* Says in the audit log that a request ended before the protocol saw it; the status again. */
 static int ended_early(request_rec *r, const scep_service_conf_t *service, int status,
                        const char *reason)
 {
-    if (r->method_number == M_POST || may_enroll(r->args, r->pool)) {
+    if (is_heavy(r)) {
         scep_audit_early(r, service, status, reason);
     }
     return status;
+}
+
+/* Lets the core answer.  OK, or the HTTP status when it has no time for that. */
+static int process(request_rec *r, const scep_service_conf_t *service, scep_request_t *request,
+                   scep_response_t **response)
+{
+    scep_ctx_t ctx;
+    int heavy = is_heavy(r);
+    int status = heavy ? scep_admission_enter(r, service) : OK;
+
+    if (status != OK) {
+        return status;
+    }
+    /* a slow upload and the wait are no fault of store or CA: their time starts now */
+    request->arrived = apr_time_now();
+    ctx.service = &service->core;
+    ctx.log = scep_log_request(r);
+    ctx.pool = r->pool;
+    ctx.timed = 1;
+    scep_server_process(response, &ctx, request);
+    if (heavy) {
+        scep_admission_leave(service);
+    }
+    return *response ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 int scep_enroll_handler(request_rec *r)
@@ -138,7 +167,6 @@ int scep_enroll_handler(request_rec *r)
     const scep_route_t *route = scep_route_get(r);
     scep_request_t request;
     scep_response_t *response = NULL;
-    scep_ctx_t ctx;
     int status;
 
     if (!route || route->endpoint != SCEP_ENDPOINT_ENROLL || r->main) {
@@ -160,13 +188,12 @@ int scep_enroll_handler(request_rec *r)
         return ended_early(r, route->service, scep_http_unavailable(r, 0), "service");
     }
     request.limit_exempt = is_exempt(r, route->service);
-    ctx.service = &route->service->core;
-    ctx.log = scep_log_request(r);
-    ctx.pool = r->pool;
-    ctx.timed = 1;
-    scep_server_process(&response, &ctx, &request);
-    if (!response) {
-        return HTTP_INTERNAL_SERVER_ERROR;
+    status = process(r, route->service, &request, &response);
+    if (status == HTTP_SERVICE_UNAVAILABLE) {
+        return ended_early(r, route->service, status, "overload");
+    }
+    if (status != OK) {
+        return status;
     }
     scep_log_transaction(r, route->service, response);
     scep_metrics_request(route->service, r, response);

@@ -178,16 +178,29 @@ int scep_http_unavailable(request_rec *r, int retry_after)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
-int scep_http_limited(request_rec *r, int retry_after)
+/* Retry-After with up to spread seconds more. */
+static void retry_spread(request_rec *r, int seconds, int spread)
 {
-    int seconds = retry_after > 0 ? retry_after : 60;
     unsigned char random = 0;
 
     if (crypt_random(&random, sizeof(random)) == APR_SUCCESS) {
-        seconds += random % (2 + seconds / 10);
+        seconds += random % (1 + spread);
     }
     apr_table_set(r->err_headers_out, "Retry-After", apr_itoa(r->pool, seconds));
+}
+
+int scep_http_limited(request_rec *r, int retry_after)
+{
+    int seconds = retry_after > 0 ? retry_after : 60;
+
+    retry_spread(r, seconds, 1 + seconds / 10);
     return HTTP_TOO_MANY_REQUESTS;
+}
+
+int scep_http_busy(request_rec *r, int retry_after)
+{
+    retry_spread(r, retry_after, 2 * retry_after);
+    return HTTP_SERVICE_UNAVAILABLE;
 }
 
 /* UTF-8 (of our own making, so valid) as UTF-16LE with byte order mark; *len in bytes. */

@@ -38,6 +38,9 @@ int scep_http_unavailable(request_rec *r, int retry_after);
 /* HTTP 429 with Retry-After, a little different for each, so that clients do not come together. */
 int scep_http_limited(request_rec *r, int retry_after);
 
+/* HTTP 503 with Retry-After between retry_after and three times that. */
+int scep_http_busy(request_rec *r, int retry_after);
+
 /* Sends body_html (UTF-8, inside of <Body>) as NDES does: UTF-16LE with byte order mark. */
 int scep_http_page(request_rec *r, int status, const char *body_html);
 

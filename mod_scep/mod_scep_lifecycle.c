@@ -3,6 +3,7 @@
  * From a checked configuration to a running server: post_config as root (directories, password
  * files, secrets, start-up lines), child_init as the server's user (pools of connections).
  */
+#include "mod_scep_admission.h"
 #include "mod_scep_announce.h"
 #include "mod_scep_check.h"
 #include "mod_scep_log.h"
@@ -300,6 +301,9 @@ static int child_service(scep_service_conf_t *service, void *baton)
     }
     if (rv == APR_SUCCESS) {
         rv = ca_child_init(service->core.ca, child->pchild);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = scep_admission_child(service, child->pchild);
     }
     if (rv != APR_SUCCESS) {
         /* the other services go on; this one answers 503 */

@@ -192,3 +192,16 @@ void scep_metrics_mint(const scep_service_conf_t *service, scep_mint_e result)
         count(&service->metrics->minted[result]);
     }
 }
+
+void scep_metrics_admission(const scep_service_conf_t *service, int queued, int refused)
+{
+    if (!service->metrics) {
+        return;
+    }
+    if (queued) {
+        count(&service->metrics->queued);
+    }
+    if (refused) {
+        count(&service->metrics->refused_busy);
+    }
+}

@@ -3,7 +3,7 @@
  * Counters and latencies of this host, per service, for the handler scep-metrics (Prometheus text)
  * and mod_status.  They are in shared memory that outlives a graceful restart, are changed by
  * atomic additions only, and cost no lock.  Label values are from closed lists: never a
- * transactionID, an address or a subject.  docs/metrics.md describes each.
+ * transactionID, an address or a subject.  docs/monitoring.md describes each.
  */
 #ifndef MOD_SCEP_METRICS_H
 #define MOD_SCEP_METRICS_H
@@ -67,6 +67,7 @@ typedef struct scep_metrics_t {
     volatile apr_uint64_t minted[SCEP_MINTS];
     volatile apr_uint64_t challenges_used; /* certificates that were issued on one */
     volatile apr_uint64_t replays;         /* certificates that were given once more */
+    volatile apr_uint64_t queued, refused_busy; /* PKIOperations, by ScepConcurrency */
     scep_histogram_t times[SCEP_TIMES];    /* of PKIOperations */
 } scep_metrics_t;
 
@@ -83,6 +84,9 @@ scep_metrics_t *scep_metrics_take(const char *name);
 void scep_metrics_request(const scep_service_conf_t *service, const request_rec *r,
                           const scep_response_t *response);
 void scep_metrics_mint(const scep_service_conf_t *service, scep_mint_e result);
+
+/* Counts a request that had to wait for its turn, and one that did not get any. */
+void scep_metrics_admission(const scep_service_conf_t *service, int queued, int refused);
 
 /* The counter's value. */
 apr_uint64_t scep_metrics_read(const volatile apr_uint64_t *counter);

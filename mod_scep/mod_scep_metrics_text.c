@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The handler scep-metrics: every service of this host in Prometheus' text format 0.0.4, and the
- * lines that mod_status shows.  docs/metrics.md describes each metric.
+ * lines that mod_status shows.  docs/monitoring.md describes each metric.
  */
 #include "mod_scep_check.h"
 #include "mod_scep_metrics.h"
@@ -85,6 +85,14 @@ static void line(text_t *t, const char *metric, const char *service, const char 
         scep_metrics_read(counter));
 }
 
+/* One line of a counter that has no other label. */
+static void single(text_t *t, const char *metric, const char *service,
+                   const volatile apr_uint64_t *counter)
+{
+    add(t, "%s{service=\"%s\"} %" APR_UINT64_T_FMT "\n", metric, service,
+        scep_metrics_read(counter));
+}
+
 /* Requests by operation and by client, with their results. */
 static void add_requests(text_t *t)
 {
@@ -159,13 +167,19 @@ static void add_counters(text_t *t)
     head(t, "scep_challenges_used_total", "counter",
          "Certificates that were issued on a challenge.");
     for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
-        add(t, "scep_challenges_used_total{service=\"%s\"} %" APR_UINT64_T_FMT "\n", name,
-            scep_metrics_read(&m->challenges_used));
+        single(t, "scep_challenges_used_total", name, &m->challenges_used);
+    }
+    head(t, "scep_queued_total", "counter", "PKIOperations that waited for their turn.");
+    for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
+        single(t, "scep_queued_total", name, &m->queued);
+    }
+    head(t, "scep_busy_refused_total", "counter", "PKIOperations that did not get a turn: 503.");
+    for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
+        single(t, "scep_busy_refused_total", name, &m->refused_busy);
     }
     head(t, "scep_replays_total", "counter", "Certificates that were given once more.");
     for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
-        add(t, "scep_replays_total{service=\"%s\"} %" APR_UINT64_T_FMT "\n", name,
-            scep_metrics_read(&m->replays));
+        single(t, "scep_replays_total", name, &m->replays);
     }
 }
 
