@@ -119,6 +119,10 @@ apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild);
 apr_status_t http_client_call(http_client_t *client, const http_request_t *request,
                               http_answer_t *answer, const log_sink_t *log, apr_pool_t *p);
 
+/* How many calls at a time may be made that nobody waits for, so that others find room: half of
+ * them, at least one. */
+int http_client_background(const http_client_t *client);
+
 /*
  * For a child that ends: end not 0 makes the calls of all clients that are under way fail within a
  * second, and further ones at once.

@@ -184,6 +184,11 @@ const char *http_client_check(const http_client_t *client, apr_pool_t *p)
     return error;
 }
 
+int http_client_background(const http_client_t *client)
+{
+    return client->options.concurrency < 4 ? 1 : client->options.concurrency / 2;
+}
+
 /* Pool cleanup of the parent: wipes the credentials and gives libcurl back. */
 static apr_status_t forget(void *baton)
 {

@@ -146,6 +146,8 @@ apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild)
 
     apr_pool_cleanup_register(pchild, policy, wipe_secret, apr_pool_cleanup_null);
     policy->worker = policy_worker_make(policy, pchild);
+    if (!policy->worker)
+        return APR_ENOMEM;
     for (i = 0; rv == APR_SUCCESS && (link = policy_link_at(policy, i)) != NULL; i++) {
         if (link->provider->child_init)
             rv = link->provider->child_init(link->instance, pchild);

@@ -265,10 +265,13 @@ struct policy_provider_t {
      * Delivers what notify left, on any host, once unless an answer is lost.  deadline: be done by
      * then.  APR_SUCCESS; APR_EINVAL: it never can be; other: try again, after out->retry_after
      * where the peer names a time.  out->detail says why not.  A provider with this slot needs the
-     * challenge secret, which seals news: a service without one does not start.
+     * challenge secret, which seals news: a service without one does not start.  May be called by
+     * several threads at once, but news of one transaction come one after the other, in order.
      */
     apr_status_t (*deliver)(void *instance, const char *news, apr_time_t deadline, outcome_t *out,
                             const log_sink_t *log, apr_pool_t *p);
+    /* How many news are delivered at a time by one process, at least 1; NULL: 1. */
+    int (*deliveries)(const void *instance);
     /* What has to be done now and then, by one host at a time.  Returns after which time to be
      * asked again, a second at least; the same host is preferred.  NULL slot: never. */
     apr_interval_time_t (*work)(void *instance, const policy_work_t *work, const log_sink_t *log,

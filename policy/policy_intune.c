@@ -423,6 +423,11 @@ static apr_status_t intune_notify(void *instance, const policy_tx_t *tx,
     return APR_SUCCESS;
 }
 
+static int intune_deliveries(const void *instance)
+{
+    return intune_api_background(((const intune_policy_t *)instance)->api);
+}
+
 static apr_status_t intune_deliver(void *instance, const char *news, apr_time_t deadline,
                                    outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -470,4 +475,5 @@ const policy_provider_t policy_intune = {.name = "intune",
                                          .verify = intune_verify,
                                          .notify = intune_notify,
                                          .deliver = intune_deliver,
+                                         .deliveries = intune_deliveries,
                                          .work = intune_work};

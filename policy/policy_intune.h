@@ -154,6 +154,9 @@ const char *intune_api_check(const intune_api_t *api, apr_pool_t *p);
 const char *intune_api_prepare(intune_api_t *api, apr_pool_t *p);
 apr_status_t intune_api_child_init(intune_api_t *api, apr_pool_t *pchild);
 
+/* As http_client_background(), of the calls to Intune. */
+int intune_api_background(const intune_api_t *api);
+
 /*
  * Calls, with token and location, which each child keeps.  HTTP 401 gets a new token and one more
  * try; any other status drops the location; after 429 and 503 calls that are not urgent fail at

@@ -345,6 +345,11 @@ static apr_status_t no_way(intune_reply_t *reply, const fetch_why_t *why, apr_po
     return APR_EGENERAL;
 }
 
+int intune_api_background(const intune_api_t *api)
+{
+    return http_client_background(api->service);
+}
+
 apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intune_reply_t *reply,
                              const log_sink_t *log, apr_pool_t *p)
 {

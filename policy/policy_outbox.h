@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The outbox: what providers leave to be told is kept with the end of a transaction
- * (policy_outbox.c) and delivered later, by any host (policy_work.c).
+ * (policy_outbox.c) and delivered later, by any host (policy_work.c, policy_deliver.c).
  */
 #ifndef POLICY_OUTBOX_H
 #define POLICY_OUTBOX_H
@@ -59,7 +59,7 @@ const char *policy_event_name(policy_event_e event);
 /* Upper-case hex of the certificate's SHA-1, as Windows shows it; NULL: no SHA-1. */
 const char *policy_thumbprint(const crypt_buf_t *der, apr_pool_t *p);
 
-/* What policy_work() remembers between its rounds; made in the child. */
+/* What policy_work() remembers between its rounds; made in the child.  NULL: no mutex. */
 typedef struct policy_worker_t policy_worker_t;
 policy_worker_t *policy_worker_make(const policy_t *policy, apr_pool_t *pchild);
 

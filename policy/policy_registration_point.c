@@ -290,6 +290,11 @@ static apr_status_t registration_notify(void *instance, const policy_tx_t *tx,
     return APR_SUCCESS;
 }
 
+static int registration_deliveries(const void *instance)
+{
+    return http_client_background(((const registration_policy_t *)instance)->client);
+}
+
 static apr_status_t registration_deliver(void *instance, const char *news, apr_time_t deadline,
                                          outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -315,4 +320,5 @@ const policy_provider_t policy_registration_point = {.name = "registration-point
                                                      .child_init = registration_child_init,
                                                      .verify = registration_verify,
                                                      .notify = registration_notify,
-                                                     .deliver = registration_deliver};
+                                                     .deliver = registration_deliver,
+                                                     .deliveries = registration_deliveries};

@@ -294,6 +294,11 @@ static apr_status_t webhook_notify(void *instance, const policy_tx_t *tx,
     return APR_SUCCESS;
 }
 
+static int webhook_deliveries(const void *instance)
+{
+    return http_client_background(((const webhook_policy_t *)instance)->client);
+}
+
 static apr_status_t webhook_deliver(void *instance, const char *news, apr_time_t deadline,
                                     outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -321,4 +326,5 @@ const policy_provider_t policy_webhook = {.name = "webhook",
                                           .reserve = webhook_reserve,
                                           .verify = webhook_verify,
                                           .notify = webhook_notify,
-                                          .deliver = webhook_deliver};
+                                          .deliver = webhook_deliver,
+                                          .deliveries = webhook_deliveries};

@@ -10,7 +10,7 @@ end
 -- include trail.lua
 local id, how = ARGV[2], ARGV[4]
 local key = P .. 'news:' .. id
-local v = redis.call('HMGET', key, 'fence', 'tx', 'ends')
+local v = redis.call('HMGET', key, 'fence', 'tx', 'ends', 'recipient')
 if not v[1] then return {'NOTFOUND'} end
 if v[1] ~= ARGV[3] then return {'FENCED'} end
 if how == 'again' then
@@ -22,6 +22,14 @@ redis.call('PEXPIRE', key, '0')
 redis.call('ZREM', P .. 'due', id)
 redis.call('ZREM', P .. 'out', id)
 redis.call('ZREM', P .. 'txnews:' .. v[2], id)
+-- The next ones of the transaction for the recipient have waited for these.
+for _, other in ipairs(redis.call('ZRANGE', P .. 'txnews:' .. v[2], 0, -1)) do
+    local w = redis.call('HMGET', P .. 'news:' .. other, 'recipient', 'tries')
+    if w[1] == v[4] then
+        if w[2] == '0' then redis.call('ZADD', P .. 'due', n(now), other) end
+        break
+    end
+end
 local tx = P .. 'tx:' .. v[2]
 if redis.call('EXISTS', tx) == 1 then
     if how == 'lost' then redis.call('HSET', tx, 'news_lost', '1') end

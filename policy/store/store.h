@@ -421,7 +421,9 @@ struct store_provider_t {
      * The outbox.  Gives news that are due, longest due first, at most max (an array of
      * store_news_t*; where they are long a store gives fewer at a time), and holds each for the
      * caller until lease ends or settle; nobody else gets them meanwhile.  After that they are due
-     * again.  Late ones are given whether due or not, unless held.
+     * again.  Late ones are given whether due or not, unless held.  News of one transaction for one
+     * recipient are given in the order of the changes that left them: the next ones only when
+     * those before are done or lost.
      */
     apr_status_t (*take)(store_t *store, const char *service, int max, apr_interval_time_t lease,
                          apr_array_header_t **pnews, apr_pool_t *p);

@@ -127,8 +127,10 @@ SQL(NEWS_INSERT,
     "INSERT OR IGNORE INTO news(service, id, tx_key, recipient, payload, created, ends, ready,"
     " fence, tries) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, 0, 0)")
 SQL(NEWS_DUE, "SELECT id, recipient, payload, tx_key, fence, tries, created, ends FROM news"
-              " INDEXED BY news_ready WHERE service=?1 AND ready<=?2 ORDER BY ready, rowid"
-              " LIMIT ?3")
+              " INDEXED BY news_ready WHERE service=?1 AND ready<=?2 AND NOT EXISTS"
+              " (SELECT 1 FROM news o INDEXED BY news_tx WHERE o.service=?1 AND"
+              " o.tx_key=news.tx_key AND o.recipient=news.recipient AND o.created<news.created)"
+              " ORDER BY ready, rowid LIMIT ?3")
 SQL(NEWS_HOLD, "UPDATE news SET fence=fence+1, tries=tries+1, ready=?3 WHERE service=?1 AND id=?2")
 SQL(NEWS_GET, "SELECT tx_key, fence, ends FROM news WHERE service=?1 AND id=?2")
 SQL(NEWS_AGAIN, "UPDATE news SET ready=?3 WHERE service=?1 AND id=?2")

@@ -6,6 +6,17 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function n(x) return string.format('%.0f', x) end
 local lease, out, size = tonumber(ARGV[3]), {'OK'}, 0
+
+-- When older news of the transaction for the same recipient are due, which come first; nil: none.
+local function older(recipient, tx, created)
+    local others = redis.call('ZRANGEBYSCORE', P .. 'txnews:' .. tx, '-inf', '(' .. created)
+    for _, other in ipairs(others) do
+        if redis.call('HGET', P .. 'news:' .. other, 'recipient') == recipient then
+            return redis.call('ZSCORE', P .. 'due', other)
+        end
+    end
+end
+
 local due = redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', n(now), 'LIMIT', 0,
                        math.min(tonumber(ARGV[2]), 500))
 for _, id in ipairs(due) do
@@ -14,6 +25,8 @@ for _, id in ipairs(due) do
     if not v[1] then
         redis.call('ZREM', P .. 'due', id)
         redis.call('ZREM', P .. 'out', id)
+    elseif older(v[1], v[3], v[4]) then
+        redis.call('ZADD', P .. 'due', n(math.max(now, tonumber(older(v[1], v[3], v[4]))) + 1), id)
     else
         -- What the caller reads has a limit; the rest stays due.
         size = size + #v[2] + 1024

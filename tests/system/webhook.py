@@ -21,7 +21,7 @@ class Handler(tls_double.Handler):
         hook.heard(told)
         if told["operation"] == "verify":
             hook.gate.wait(30)
-        elif hook.hang:
+        elif hook.hang and hook.hangs_for in (None, told["transactionID"]):
             hook.hang.wait(30)
         status, headers, answer = hook.answer if told["operation"] == "verify" else hook.thanks
         self.say(status, headers, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
@@ -32,7 +32,8 @@ class Webhook(tls_double.Double):
 
     def __init__(self, kind="good", mutual=False):
         self.secret, self.told = SECRET, []
-        self.hang = None        # set: news are not answered until the event
+        self.hang = None        # set: news are not answered until the event,
+        self.hangs_for = None   # those of this transaction; None: of all
         super().__init__(Handler, "webhook", kind, mutual)
         self.files.write("secret", (SECRET + "\n").encode())
         self.allow()

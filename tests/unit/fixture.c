@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -129,12 +130,15 @@ typedef struct memory_log_t {
     char *text;
 } memory_log_t;
 
-/* Appends one line to the text. */
+/* Appends one line to the text; by any thread. */
 static void memory_write(void *baton, log_sink_level_e level, const char *tag, const char *message)
 {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     memory_log_t *log = baton;
 
+    pthread_mutex_lock(&mutex);
     log->text = apr_psprintf(log->pool, "%s%d %s %s\n", log->text, (int)level, tag, message);
+    pthread_mutex_unlock(&mutex);
 }
 
 log_sink_t *fixture_log(apr_pool_t *p)
@@ -142,7 +146,7 @@ log_sink_t *fixture_log(apr_pool_t *p)
     memory_log_t *log = apr_pcalloc(p, sizeof(*log));
     log_sink_t *sink = apr_pcalloc(p, sizeof(*sink));
 
-    log->pool = p;
+    apr_pool_create(&log->pool, p);
     log->text = apr_pstrdup(p, "");
     sink->write = memory_write;
     sink->baton = log;

@@ -3,6 +3,7 @@
 #include "../../policy/policy_outbox.h"
 #include "policy_fixture.h"
 #include <apr_strings.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@ Suite *test_policy_outbox_suite(void);
 #define MAX 20
 
 static policy_fixture_t *f;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* recipients are served at once */
 
 /* A store whose outbox does as it is told; all else is SQLite's. */
 static struct {
@@ -104,8 +106,10 @@ static apr_status_t fake_settle(store_t *store, const char *service, const char 
                                 store_result_e *result, apr_pool_t *p)
 {
     (void)store, (void)service, (void)news_id, (void)fence, (void)p;
+    pthread_mutex_lock(&gate);
     fake.how[fake.nsettled] = how;
     fake.wait[fake.nsettled++] = wait;
+    pthread_mutex_unlock(&gate);
     *result = STORE_OK;
     return fake.settle;
 }
@@ -164,7 +168,9 @@ static apr_status_t stub_deliver(void *instance, const char *news, apr_time_t de
 {
     (void)instance, (void)log;
     ck_assert(deadline > apr_time_now());
+    pthread_mutex_lock(&gate);
     stub.delivered[stub.ndelivered++] = apr_pstrdup(f->p, news);
+    pthread_mutex_unlock(&gate);
     outcome_unavailable(out, "stub", stub.retry_after, p, "the peer says no");
     return stub.deliver;
 }

@@ -136,6 +136,77 @@ START_TEST(longest_due_first)
 }
 END_TEST
 
+/* News of one transaction for one recipient come one after the other, whatever happens to the
+ * first; those for another recipient do not wait. */
+START_TEST(in_order)
+{
+    store_pend_t pend = calls_make_pend(0, KEEP);
+    apr_array_header_t *list;
+    store_trail_t trail;
+    store_result_e result;
+
+    OPEN();
+    trail = calls_trail("", 1, 1);
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(store_pend(calls.store, calls.service, calls_id(1001), 1, &pend, &trail,
+                                &result, calls.p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_OK);
+    apr_sleep(MS(3));
+    ck_assert_int_eq(calls_poll(1, 2, LEASE), STORE_CLAIMED);
+    trail = calls_trail("", 2, 2);
+    ck_assert_int_eq(calls_commit_with(1, 2, &trail), STORE_OK);
+    ck_assert_int_eq(calls_news_count(), 3);
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 2);
+    ck_assert_str_eq(TAKEN(list, 0)->id, calls_id(5001));
+    ck_assert_str_eq(TAKEN(list, 1)->id, calls_id(5003));
+    ck_assert_str_eq(TAKEN(list, 1)->recipient, "intune");
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 0);
+    ck_assert_int_eq(calls_settle(1, 1, STORE_NEWS_AGAIN, MS(60)), STORE_OK);
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 0);
+    apr_sleep(MS(90));
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 1);
+    ck_assert_str_eq(TAKEN(list, 0)->id, calls_id(5001));
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 0);
+    ck_assert_int_eq(calls_settle(1, 2, STORE_NEWS_DONE, 0), STORE_OK);
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 1);
+    ck_assert_str_eq(TAKEN(list, 0)->id, calls_id(5002));
+    ck_assert_int_eq(TAKEN(list, 0)->tries, 1);
+    ck_assert_int_eq(calls_settle(2, 1, STORE_NEWS_DONE, 0), STORE_OK);
+    ck_assert_int_eq(calls_settle(3, 1, STORE_NEWS_LOST, 0), STORE_OK);
+    ck_assert_int_eq(calls_news_count(), 0);
+}
+END_TEST
+
+/* What waits for another piece is not forgotten when that one is lost, or nobody settles it. */
+START_TEST(in_order_after_a_loss)
+{
+    store_pend_t pend = calls_make_pend(0, KEEP);
+    apr_array_header_t *list;
+    store_trail_t trail;
+    store_result_e result;
+
+    OPEN();
+    trail = calls_trail("", 1, 1);
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(store_pend(calls.store, calls.service, calls_id(1001), 1, &pend, &trail,
+                                &result, calls.p),
+                     APR_SUCCESS);
+    apr_sleep(MS(3));
+    ck_assert_int_eq(calls_poll(1, 2, LEASE), STORE_CLAIMED);
+    trail = calls_trail("", 2, 1);
+    ck_assert_int_eq(calls_commit_with(1, 2, &trail), STORE_OK);
+    ck_assert_int_eq(calls_take(9, MS(60), &list), 1);
+    ck_assert_int_eq(calls_take(9, MS(60), &list), 0);
+    apr_sleep(MS(90));
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 1);
+    ck_assert_str_eq(TAKEN(list, 0)->id, calls_id(5001));
+    ck_assert_int_eq(calls_settle(1, 2, STORE_NEWS_LOST, 0), STORE_OK);
+    ck_assert_int_eq(calls_take(9, LEASE, &list), 1);
+    ck_assert_str_eq(TAKEN(list, 0)->id, calls_id(5002));
+}
+END_TEST
+
 START_TEST(waits_and_leases_end)
 {
     apr_array_header_t *list;
@@ -586,6 +657,8 @@ Suite *test_store_outbox_suite(void)
     tcase_add_loop_test(all, denial, 0, KIND_COUNT);
     tcase_add_loop_test(all, news_are_taken_and_settled, 0, KIND_COUNT);
     tcase_add_loop_test(all, longest_due_first, 0, KIND_COUNT);
+    tcase_add_loop_test(all, in_order, 0, KIND_COUNT);
+    tcase_add_loop_test(all, in_order_after_a_loss, 0, KIND_COUNT);
     tcase_add_loop_test(all, waits_and_leases_end, 0, KIND_COUNT);
     tcase_add_loop_test(all, late_news_are_given_once_more, 0, KIND_COUNT);
     tcase_add_loop_test(all, repeats_leave_nothing_twice, 0, KIND_COUNT);
