@@ -356,7 +356,7 @@ static void make_policy(scep_check_t *check, scep_service_conf_t *service)
     }
     check_judges(check, service);
     /* requests that wait are sealed with the secret, whoever allowed them */
-    if ((needs || cfg->approval) && !e->secret_file && !cfg->secret_may_be_made) {
+    if ((needs || cfg->approval || e->ca_wait > 0) && !e->secret_file && !cfg->secret_may_be_made) {
         scep_check_error(check, service, "ScepStore",
                          "ScepChallengeSecretFile is missing: hosts that share a store need the "
                          "same secret; make one with: openssl rand -hex 32");
@@ -425,6 +425,7 @@ static int check_service(scep_service_conf_t *service, void *baton)
     service->core.capabilities = e->capabilities;
     service->core.include_ca = (int)e->include_ca;
     service->core.request_timeout = e->request_timeout;
+    service->core.ca_wait = e->ca_wait;
     service->core.get_cert = (int)e->get_cert;
     service->core.get_crl = (int)e->get_crl;
     make_store(check, service);

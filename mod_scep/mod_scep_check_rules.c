@@ -134,6 +134,11 @@ void scep_check_limits(scep_check_t *check, scep_service_conf_t *service, policy
     cfg->approval = approval(check, service);
     cfg->pending_max = (int)e->pending_max;
     cfg->poll_interval = e->poll_interval;
+    if (e->ca_wait >= e->retention) {
+        scep_check_warning(check, service, "ScepCAUnavailable",
+                           "is longer than ScepRetention: a request that waits for the CA is "
+                           "forgotten before its device is told why it failed");
+    }
     cfg->failure_max = (int)e->failure_max;
     cfg->failure_max_service = (int)e->failure_max_service;
     cfg->failure_window = e->failure_window;

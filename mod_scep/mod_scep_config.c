@@ -331,6 +331,8 @@ const command_rec scep_directives[] = {
                   "requests that may wait at a time (default 1000, 0: any number)"),
     AP_INIT_TAKE1("ScepPollInterval", scep_set_range, (void *)&range_poll, RSRC_CONF,
                   "when a client whose request waits should ask again (default 5min)"),
+    AP_INIT_TAKE12("ScepCAUnavailable", scep_set_ca_unavailable, NULL, RSRC_CONF,
+                   "503 (default), or pending [TIME]: for a request that the CA cannot sign now"),
     AP_INIT_TAKE12("ScepFailureLimit", scep_set_failure_limit, NULL, RSRC_CONF,
                    "failed challenges per client address in a time (default 1000 10min, 0: off)"),
     AP_INIT_TAKE1("ScepFailureLimitService", scep_set_range, (void *)&range_failure, RSRC_CONF,

@@ -98,6 +98,7 @@ typedef struct scep_template_rule_t {
     X(const scep_approval_t *, approval, NULL, NULL)                          \
     X(apr_int64_t, pending_max, SCEP_UNSET, 1000)                             \
     X(apr_int64_t, poll_interval, SCEP_UNSET, apr_time_from_sec(300))         \
+    X(apr_int64_t, ca_wait, SCEP_UNSET, 0)                                    \
     X(apr_int64_t, failure_max, SCEP_UNSET, 1000)                             \
     X(apr_int64_t, failure_window, SCEP_UNSET, SCEP_FAILURE_WINDOW)           \
     X(apr_int64_t, failure_max_service, SCEP_UNSET, 0)                        \

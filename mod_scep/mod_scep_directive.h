@@ -43,6 +43,8 @@ const char *scep_set_renewal_key(cmd_parms *cmd, void *dummy, const char *arg);
 const char *scep_add_template_rule(cmd_parms *cmd, void *dummy, const char *name,
                                    const char *arg);
 const char *scep_set_approval(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
+const char *scep_set_ca_unavailable(cmd_parms *cmd, void *dummy, const char *what,
+                                    const char *time);
 const char *scep_set_failure_limit(cmd_parms *cmd, void *dummy, const char *count,
                                    const char *window);
 const char *scep_set_concurrency(cmd_parms *cmd, void *dummy, const char *max, const char *queue,

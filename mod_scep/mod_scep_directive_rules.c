@@ -11,6 +11,8 @@
 APLOG_USE_MODULE(scep);
 
 #define TEMPLATE_NAME_MAX 64
+#define CA_WAIT apr_time_from_sec(86400)
+#define CA_WAIT_MAX apr_time_from_sec(30 * 86400)
 #define SECONDS_MAX (APR_INT64_C(3660) * 86400)
 
 const char *scep_set_uses(cmd_parms *cmd, void *dummy, const char *arg)
@@ -68,6 +70,35 @@ const char *scep_add_template_rule(cmd_parms *cmd, void *dummy, const char *name
     rule->template_name = name;
     rule->expr = ap_expr_parse_cmd(cmd, arg, 0, &expr_err, NULL);
     return expr_err ? scep_complain(cmd, expr_err) : NULL;
+}
+
+const char *scep_set_ca_unavailable(cmd_parms *cmd, void *dummy, const char *what,
+                                    const char *time)
+{
+    scep_props_t *props;
+    apr_interval_time_t span = CA_WAIT;
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
+
+    (void)dummy;
+    if (err) {
+        return err;
+    }
+    if (!strcmp(what, "503") && !time) {
+        props->ca_wait = 0;
+        return NULL;
+    }
+    if (ap_cstr_casecmp(what, "pending")) {
+        return scep_complain(cmd, "503, or pending and a time is needed");
+    }
+    err = time ? settings_duration(time, &span, cmd->pool) : NULL;
+    if (err) {
+        return scep_complain(cmd, err);
+    }
+    if (span < apr_time_from_sec(1) || span > CA_WAIT_MAX) {
+        return scep_complain(cmd, "a time from 1s to 30d is needed");
+    }
+    props->ca_wait = span;
+    return NULL;
 }
 
 const char *scep_add_file(cmd_parms *cmd, void *dummy, const char *arg)

@@ -338,11 +338,12 @@ json_t *scep_status_service(const scep_service_conf_t *service, apr_pool_t *p)
 
 int scep_status_at_ca(const store_tx_t *tx)
 {
-    return !strncmp(tx->cookie, "ca:", 3);
+    return !strncmp(tx->cookie, "ca:", 3) || policy_retry_of(tx->cookie).tries > 0;
 }
 
 json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p)
 {
+    const policy_retry_t retry = policy_retry_of(tx->cookie);
     json_t *object = json_object();
 
     set_text(object, "tx", tx->tx_key, p);
@@ -359,6 +360,10 @@ json_t *scep_status_tx(const store_tx_t *tx, apr_pool_t *p)
              : *tx->decision       ? "device"
                                    : "approval",
              p);
+    if (retry.tries > 0) {
+        json_object_set_new(object, "ca_tries", json_integer(retry.tries));
+        scep_status_set_time(object, "ca_away_since", retry.since);
+    }
     set_text(object, "decision", tx->decision, p);
     set_text(object, "decided_by", tx->decided_by, p);
     set_text(object, "reason", tx->text, p);

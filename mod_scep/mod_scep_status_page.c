@@ -206,7 +206,11 @@ static const char *waits_for(html_t *h, const json_t *tx)
     const char *what = text(h, tx, "waits_for");
 
     if (!strcmp(what, "ca")) {
-        return "the CA";
+        json_int_t tries = json_integer_value(json_object_get(tx, "ca_tries"));
+
+        return tries > 0 ? apr_psprintf(h->p, "the CA, which could not be asked (tries: %d)",
+                                        (int)tries)
+                         : "the CA";
     }
     return strcmp(what, "device")
                ? "approval"

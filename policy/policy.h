@@ -132,6 +132,15 @@ typedef struct policy_call_t {
 
 typedef enum { POLICY_TX_CLAIMED, POLICY_TX_ISSUED, POLICY_TX_PENDING } policy_tx_state_e;
 
+/* A transaction that waits because the CA could not be asked, and certainly did not sign. */
+typedef struct policy_retry_t {
+    int tries;        /* how often it could not; 0: it does not wait for that */
+    apr_time_t since; /* the first time */
+} policy_retry_t;
+
+/* How the cookie of such a transaction begins; see policy_retry_of(). */
+#define POLICY_COOKIE_CA_RETRY "retry:"
+
 typedef struct policy_tx_t {
     policy_tx_state_e state;
     const policy_request_t *request;
@@ -142,6 +151,7 @@ typedef struct policy_tx_t {
     crypt_buf_t csr_der;   /* the waiting request; len 0: none was kept */
     crypt_buf_t signer_der; /* a waiting renewal's certificate in use; len 0: none was kept */
     const char *ca_cookie; /* CLAIMED: ask the CA by it; NULL: nothing was submitted yet */
+    policy_retry_t retry;  /* CLAIMED: it waits for a CA that could not be asked; else tries 0 */
     policy_attributes_t attributes; /* what verify added; of a waiting request: what it had added */
     const policy_attributes_t *gathered; /* during verify: what the providers before have added */
     /* what a provider that asks a registration point leaves: the last call of verify, of notify;
@@ -170,7 +180,8 @@ typedef struct policy_event_t {
     crypt_buf_t issuer, subject; /* its names in DER; issuer len 0: it is not inventoried */
     const char *serial;      /* its number, lower-case hex; NULL: unknown */
     apr_time_t not_after;    /* its end; 0: unknown */
-    const char *cookie;      /* PENDING: the CA's; NULL: a person has to approve first */
+    const char *cookie;      /* PENDING: the CA's; NULL: retry, or a person has to approve first */
+    policy_retry_t retry;    /* PENDING without cookie: the CA could not be asked */
     apr_interval_time_t wait;
     const outcome_t *outcome; /* why, when not issued */
     int deferred; /* nobody is told at once, all that has to be told is left as news */
@@ -344,6 +355,9 @@ apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *o
 apr_status_t policy_poll(policy_tx_t **ptx, policy_t *policy, const char *transaction_id,
                          const crypt_buf_t *signer_key, outcome_t *out, const log_sink_t *log,
                          apr_pool_t *p);
+
+/* What a waiting transaction's cookie says of tries to ask the CA; tries 0: it is another one. */
+policy_retry_t policy_retry_of(const char *cookie);
 
 /*
  * Gives a CLAIMED transaction of policy_poll() its request again, made from csr_der.  The request's

@@ -203,6 +203,11 @@ static apr_status_t make_pend(store_pend_t *pend, crypt_buf_t *sealed, const pol
         pend->cookie = apr_pstrcat(p, POLICY_COOKIE_CA, event->cookie, NULL);
         pend->wait = event->wait > 0 ? event->wait : cfg->poll_interval;
     }
+    else if (event->retry.tries > 0 && !tx->store_tx.decision[0]) {
+        pend->cookie = apr_psprintf(p, POLICY_COOKIE_RETRY "%d:%" APR_INT64_T_FMT,
+                                    event->retry.tries, apr_time_sec(event->retry.since));
+        pend->wait = event->wait > 0 ? event->wait : POLICY_STORE_RETRY;
+    }
     else if (event->wait > 0 || tx->store_tx.decision[0]) {
         /* approved, but the CA could not be asked */
         pend->cookie = POLICY_COOKIE_APPROVAL;
@@ -251,8 +256,14 @@ static apr_status_t pend_tx(policy_tx_t *tx, const policy_event_t *event,
     }
     if (result != STORE_OK)
         return fenced(tx, out, log, p);
-    outcome_pending(out, event->cookie ? "ca-pending" : "approval",
+    outcome_pending(out,
+                    event->cookie            ? "ca-pending"
+                    : event->retry.tries > 0 ? "ca-retry"
+                                             : "approval",
                     pend.wait < cfg->retention ? pend.wait : cfg->poll_interval);
+    if (event->retry.tries > 0 && event->outcome)
+        out->detail = apr_psprintf(p, "try %d: %s: %s", event->retry.tries, event->outcome->reason,
+                                   event->outcome->detail);
     return APR_SUCCESS;
 }
 

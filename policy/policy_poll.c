@@ -10,6 +10,7 @@
 
 #define TEXT_FAILED "The request has failed."
 #define BUSY_WAIT apr_time_from_sec(5)
+#define TRIES_MAX 1000000 /* more are not counted */
 
 void policy_refuse_known(outcome_t *out, const store_tx_t *tx, apr_pool_t *p)
 {
@@ -60,6 +61,21 @@ static int read_state(policy_tx_t *tx, store_result_e result)
     }
 }
 
+policy_retry_t policy_retry_of(const char *cookie)
+{
+    policy_retry_t retry = {0, 0};
+    const char *at = cookie + strlen(POLICY_COOKIE_RETRY);
+    apr_int64_t tries;
+    char *end;
+
+    if (strncmp(cookie, POLICY_COOKIE_RETRY, strlen(POLICY_COOKIE_RETRY)) != 0)
+        return retry;
+    tries = apr_strtoi64(at, &end, 10);
+    retry.tries = tries >= 1 && tries < TRIES_MAX ? (int)tries : TRIES_MAX;
+    retry.since = *end == ':' ? apr_time_from_sec(apr_strtoi64(end + 1, NULL, 10)) : 0;
+    return retry;
+}
+
 apr_status_t policy_poll(policy_tx_t **ptx, policy_t *policy, const char *transaction_id,
                          const crypt_buf_t *signer_key, outcome_t *out, const log_sink_t *log,
                          apr_pool_t *p)
@@ -97,6 +113,8 @@ apr_status_t policy_poll(policy_tx_t **ptx, policy_t *policy, const char *transa
     if (tx->state == POLICY_TX_CLAIMED &&
         strncmp(cookie, POLICY_COOKIE_CA, strlen(POLICY_COOKIE_CA)) == 0)
         tx->ca_cookie = cookie + strlen(POLICY_COOKIE_CA);
+    if (tx->state == POLICY_TX_CLAIMED && !policy_is_approved(tx))
+        tx->retry = policy_retry_of(cookie);
     if (tx->state != POLICY_TX_PENDING && (rv = policy_open_waiting(tx, out, p)) != APR_SUCCESS)
         return rv;
     outcome_success(out);

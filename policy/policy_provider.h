@@ -14,9 +14,11 @@ extern const policy_provider_t policy_challenge, policy_intune, policy_known, po
 #define POLICY_STORE_RETRY apr_time_from_sec(30)
 #define POLICY_BUSY_RETRY apr_time_from_sec(5)
 
-/* What a pending transaction waits for, in its cookie: a person, or the CA (its cookie follows). */
+/* What a pending transaction waits for, in its cookie: a person, the CA (its cookie follows), or a
+ * CA that could not be asked: "TRIES:SECONDS", since when, follow. */
 #define POLICY_COOKIE_APPROVAL "approval"
 #define POLICY_COOKIE_CA "ca:"
+#define POLICY_COOKIE_RETRY POLICY_COOKIE_CA_RETRY
 
 /* A provider in the chain. */
 typedef struct policy_link_t {

@@ -118,9 +118,9 @@ void scep_ask(policy_request_t *asked, const scep_ctx_t *ctx, const scep_request
 
 /*
  * What the CA's answer means to policy and store.  A request that was pending stays so when the CA
- * cannot be asked this time: the device polls again.
+ * cannot be asked this time: the device polls again.  waits: so does a new one.
  */
-static policy_event_e event_of(const ca_answer_t *answer, int polled)
+static policy_event_e event_of(const ca_answer_t *answer, int waits)
 {
     switch (answer->result) {
     case CA_ISSUED: return POLICY_EVENT_ISSUED;
@@ -130,7 +130,33 @@ static policy_event_e event_of(const ca_answer_t *answer, int polled)
     }
     if (answer->unknown)
         return POLICY_EVENT_UNKNOWN;
-    return polled ? POLICY_EVENT_PENDING : POLICY_EVENT_TRANSIENT;
+    return waits ? POLICY_EVENT_PENDING : POLICY_EVENT_TRANSIENT;
+}
+
+/*
+ * The request waits, since the CA (or, at a later try, policy) could not be asked, and nothing was
+ * signed; but not for ever.
+ */
+static void wait_for_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx_t *tx,
+                        scep_trace_t *trace)
+{
+    apr_time_t now = apr_time_now();
+    const char *why = trace->outcome.detail;
+
+    event->event = POLICY_EVENT_PENDING;
+    event->retry.tries = tx->retry.tries + 1;
+    event->retry.since = tx->retry.tries > 0 ? tx->retry.since : now;
+    if (event->wait <= 0)
+        event->wait = PENDING_RETRY;
+    if (tx->retry.tries == 0 || ctx->service->ca_wait == 0 ||
+        now - event->retry.since < ctx->service->ca_wait)
+        return;
+    event->event = POLICY_EVENT_TRANSIENT;
+    outcome_refuse(&trace->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_SERVER_UNAVAILABLE,
+                   "ca-wait-over",
+                   "The certification authority could not be reached in time. Please enroll "
+                   "again.", ctx->pool, "%d tries within ScepCAUnavailable's time: %s",
+                   event->retry.tries, why);
 }
 
 /* Asks the CA, and says what became of it in event. */
@@ -149,11 +175,15 @@ static void ask_ca(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx
         ca_submit(ctx->service->ca, grant, asked->csr, asked->deadline, &answer, ctx->log,
                   ctx->pool);
     trace->outcome = answer.outcome;
-    event->event = event_of(&answer, tx->csr_der.len > 0);
+    event->event = event_of(&answer, tx->csr_der.len > 0 || ctx->service->ca_wait > 0);
     event->cookie = answer.result == CA_PENDING ? answer.cookie : tx->ca_cookie;
-    event->wait = answer.retry_after;
-    if (event->event == POLICY_EVENT_PENDING && answer.result != CA_PENDING && event->wait <= 0)
-        event->wait = PENDING_RETRY;
+    event->wait = answer.retry_after > 0 ? answer.retry_after : answer.outcome.retry_after;
+    if (event->event == POLICY_EVENT_PENDING && answer.result != CA_PENDING) {
+        if (event->cookie)
+            event->wait = event->wait > 0 ? event->wait : PENDING_RETRY;
+        else
+            wait_for_ca(event, ctx, tx, trace);
+    }
     if (event->event != POLICY_EVENT_ISSUED)
         return;
     event->not_after = crypt_asn1_time(X509_get0_notAfter(answer.leaf));
@@ -224,9 +254,12 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
                                                                : verdict_of(&trace->outcome);
     if (rv == APR_INCOMPLETE)
         event.event = POLICY_EVENT_PENDING;
+    else if (rv != APR_SUCCESS && trace->outcome.result == OUTCOME_REFUSED)
+        event.event = POLICY_EVENT_REFUSED;
+    else if (rv != APR_SUCCESS && tx->retry.tries > 0)
+        wait_for_ca(&event, ctx, tx, trace);
     else if (rv != APR_SUCCESS)
-        event.event = trace->outcome.result == OUTCOME_REFUSED ? POLICY_EVENT_REFUSED
-                                                               : POLICY_EVENT_TRANSIENT;
+        event.event = POLICY_EVENT_TRANSIENT;
     /* 6. CA submit */
     else {
         ask_ca(&event, ctx, tx, grant, trace);

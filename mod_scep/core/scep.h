@@ -57,6 +57,9 @@ typedef struct scep_service_t {
     const char *capabilities;               /* ScepCapabilities, LF between; NULL: generated */
     int include_ca;                         /* ScepIncludeCA: the issuing CA follows the leaf */
     apr_interval_time_t request_timeout;    /* budget of one request, from arrival */
+    apr_interval_time_t ca_wait;            /* ScepCAUnavailable pending: how long a request may
+                                             * wait for a CA that cannot be asked; 0: it has to
+                                             * come again */
     scep_renewal_t renewal;
     int get_cert, get_crl;                  /* ScepGetCert, ScepGetCRL: offered */
     STACK_OF(X509) *next_certs;             /* GetNextCACert: the CA to come and its chain, then

@@ -378,6 +378,31 @@ START_TEST(forbidden_delivery)
 }
 END_TEST
 
+START_TEST(cookies_of_retries)
+{
+    static const struct {
+        const char *cookie;
+        int tries;
+        apr_int64_t seconds;
+    } cases[] = {{"", 0, 0},
+                 {"approval", 0, 0},
+                 {"ca:retry:1:2", 0, 0},
+                 {"retry", 0, 0},
+                 {"retry:1:1700000000", 1, 1700000000},
+                 {"retry:7:5", 7, 5},
+                 {"retry:7", 7, 0},
+                 {"retry:0:5", 1000000, 5},
+                 {"retry:-3:5", 1000000, 5},
+                 {"retry:99999999999999999999:5", 1000000, 5},
+                 {"retry:x", 1000000, 0},
+                 {"retry:", 1000000, 0}};
+    policy_retry_t retry = policy_retry_of(cases[_i].cookie);
+
+    ck_assert_int_eq(retry.tries, cases[_i].tries);
+    ck_assert(retry.since == apr_time_from_sec(cases[_i].seconds));
+}
+END_TEST
+
 START_TEST(fenced_commit)
 {
     policy_challenge_t *challenge;
@@ -542,6 +567,7 @@ Suite *test_policy_suite(void)
     tcase_add_test(tcase, cache_full);
     tcase_add_test(tcase, events);
     tcase_add_test(tcase, forbidden_delivery);
+    tcase_add_loop_test(tcase, cookies_of_retries, 0, 12);
     tcase_add_test(tcase, fenced_commit);
     tcase_add_test(tcase, store_down);
     tcase_add_test(tcase, without_challenge);
