@@ -115,6 +115,8 @@ void ca_http_status(ca_answer_t *answer, const http_answer_t *http, const char *
     case 503:
     case 504:
         answer->down = http->status >= 500;
+        /* a gateway that got no answer, or a bad one, may have passed the request on */
+        answer->unknown = http->status == 502 || http->status == 504;
         retry(answer, http, "ca-unavailable", p, detail);
         return;
     case 404:
@@ -126,7 +128,7 @@ void ca_http_status(ca_answer_t *answer, const http_answer_t *http, const char *
             ca_http_rejected(answer, http, text, p);
             return;
         }
-        answer->unknown = http->status >= 500;
+        answer->unknown = http->status >= 500 || http->status < 300;
     }
     retry(answer, http, "ca-status", p, detail);
 }

@@ -165,8 +165,8 @@ static const struct {
     {407, CA_RETRY, 0, 0, "ca-credentials"}, {408, CA_RETRY, 0, 0, "ca-unavailable"},
     {410, CA_RETRY, 0, 0, "ca-status"},      {422, CA_REJECTED, 0, 0, "ca-rejected"},
     {429, CA_RETRY, 0, 0, "ca-unavailable"}, {500, CA_RETRY, 0, 1, "ca-status"},
-    {502, CA_RETRY, 1, 0, "ca-unavailable"}, {503, CA_RETRY, 1, 0, "ca-unavailable"},
-    {504, CA_RETRY, 1, 0, "ca-unavailable"}, {204, CA_RETRY, 0, 0, "ca-status"},
+    {502, CA_RETRY, 1, 1, "ca-unavailable"}, {503, CA_RETRY, 1, 0, "ca-unavailable"},
+    {504, CA_RETRY, 1, 1, "ca-unavailable"}, {204, CA_RETRY, 0, 1, "ca-status"},
 };
 
 START_TEST(statuses)
