@@ -246,8 +246,9 @@ static apr_status_t adcs_poll(void *instance, const ca_request_t *request, const
 static apr_status_t adcs_health(void *instance, const char **text, apr_pool_t *p)
 {
     adcs_t *adcs = instance;
+    apr_status_t rv = adcs_access_health(&adcs->access, text, p);
 
-    return adcs_access_health(&adcs->access, text, p);
+    return rv == APR_SUCCESS ? http_client_health(adcs->client, text, p) : rv;
 }
 
 const ca_provider_t ca_adcs_provider = {

@@ -35,13 +35,17 @@ static const char *make_agent(adcs_access_t *access, const settings_t *settings,
 static const char *make_user(adcs_access_t *access, const settings_t *settings, apr_pool_t *p)
 {
     const char *file = settings_get(settings, "userFile", NULL);
+    const char *keytab = settings_get(settings, "keytab", NULL);
     const char *error;
     crypt_buf_t line;
 
     if (file == NULL) {
-        return settings_get(settings, "certificate", NULL) != NULL
-                   ? NULL : "certificate and key, or userFile: AD CS answers nobody that "
-                            "it does not know";
+        return settings_get(settings, "certificate", NULL) != NULL || keytab != NULL
+                   ? NULL : "certificate and key, or userFile, or keytab and principal: AD CS "
+                            "answers nobody that it does not know";
+    }
+    if (keytab != NULL) {
+        return "userFile and keytab: one of them says who asks";
     }
     error = secret_file_make(&access->user, file, "user and password", USER_MIN, USER_MAX, p);
     if (error != NULL) {

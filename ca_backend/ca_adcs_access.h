@@ -13,11 +13,12 @@
 
 #define ADCS_ACCESS_KEYS                                                                           \
     {"request", "cmc|pkcs10", 0}, {"agentCertificate", "FILE", 0}, {"agentKey", "FILE", 0},        \
-        {"userFile", "FILE", 0}
+        {"userFile", "FILE", 0}, {"keytab", "FILE", 0}, {"principal", "NAME@REALM", 0}
 
 typedef struct adcs_access_t {
     adcs_agent_t *agent;        /* NULL: the PKCS#10 goes as it is */
-    secret_file_t *user;        /* user:password; NULL: TLS' certificate says who we are */
+    secret_file_t *user;        /* user:password; NULL: TLS' certificate or Kerberos says who we
+                                 * are, which is the HTTP client's affair */
 } adcs_access_t;
 
 /* Reads the options and their files.  Error text in p, NULL on success. */

@@ -28,7 +28,7 @@ typedef struct ca_api_t ca_api_t;               /* see ca_module.h */
 
 /* How ap_register_provider() knows backends, which other modules may add. */
 #define CA_PROVIDER_GROUP   "scep_ca"
-#define CA_PROVIDER_VERSION "1"
+#define CA_PROVIDER_VERSION "2"
 
 typedef enum {
     CA_ISSUED,      /* leaf, chain */

@@ -345,8 +345,9 @@ static apr_status_t certsrv_poll(void *instance, const ca_request_t *request, co
 static apr_status_t certsrv_health(void *instance, const char **text, apr_pool_t *p)
 {
     certsrv_t *certsrv = instance;
+    apr_status_t rv = adcs_access_health(&certsrv->access, text, p);
 
-    return adcs_access_health(&certsrv->access, text, p);
+    return rv == APR_SUCCESS ? http_client_health(certsrv->client, text, p) : rv;
 }
 
 const ca_provider_t ca_certsrv_provider = {

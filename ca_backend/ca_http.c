@@ -21,6 +21,8 @@ const char *ca_http_make(http_client_t **pclient, const char *backend, const set
     o.name = apr_pstrcat(p, "service '", cfg->service, "': CA backend ", backend, NULL);
     o.certificate_file = settings_get(settings, "certificate", NULL);
     o.key_file = settings_get(settings, "key", NULL);
+    o.keytab = settings_get(settings, "keytab", NULL);
+    o.principal = settings_get(settings, "principal", NULL);
     o.timeout = TIMEOUT;
     o.connect_timeout = CONNECT_TIMEOUT;
     o.concurrency = CA_HTTP_CONCURRENCY;
@@ -47,7 +49,7 @@ static int nothing_was_sent(apr_status_t rv, http_failure_e failure)
 {
     return rv == APR_EAGAIN || rv == APR_EGENERAL || rv == APR_EINVAL ||
            failure == HTTP_FAILURE_NAME || failure == HTTP_FAILURE_CONNECT ||
-           failure == HTTP_FAILURE_TLS;
+           failure == HTTP_FAILURE_TLS || failure == HTTP_FAILURE_TICKET;
 }
 
 /* Ends answer as CA_RETRY. */
@@ -69,6 +71,10 @@ apr_status_t ca_http_ask(http_client_t *client, const http_request_t *request, h
         return APR_SUCCESS;
     }
     answer->unknown = !nothing_was_sent(rv, http->failure);
+    if (http->failure == HTTP_FAILURE_TICKET) {
+        retry(answer, http, "ca-credentials", p, http->error);
+        return rv;
+    }
     /* an answer that is too long is one */
     answer->down = rv != APR_EAGAIN && rv != APR_ENOSPC;
     retry(answer, http, "ca-unreachable", p, http->error != NULL ? http->error : "no answer");

@@ -24,7 +24,8 @@
 /*
  * For the slot create: reads the options and the credentials, which are read again when they
  * change.  timeout is 8 s without the option.  The gate limits how many calls there are.  With
- * plain=on (not of CA_HTTP_KEYS) http: is taken as well.  Error text in p, NULL on success.
+ * plain=on (not of CA_HTTP_KEYS) http: is taken as well, with keytab and principal (nor these)
+ * calls are authenticated by Kerberos.  Error text in p, NULL on success.
  */
 const char *ca_http_make(http_client_t **pclient, const char *backend, const settings_t *settings,
                          const ca_config_t *cfg, apr_pool_t *p);
@@ -32,7 +33,7 @@ const char *ca_http_make(http_client_t **pclient, const char *backend, const set
 /*
  * Asks the CA.  APR_SUCCESS: *http is an answer of any status.  Otherwise answer is a complete
  * CA_RETRY with reason "ca-unreachable": down where the CA could not be asked, unknown where
- * something of the call may have arrived.
+ * something of the call may have arrived; or with "ca-credentials", where the KDC refused.
  */
 apr_status_t ca_http_ask(http_client_t *client, const http_request_t *request, http_answer_t *http,
                          ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p);

@@ -39,7 +39,7 @@
     X(crypt_load_certificates) X(crypt_load_key) X(crypt_name_text) X(crypt_serial_text)           \
     X(crypt_hex) X(crypt_random) X(crypt_asn1_time)                                                \
     X(http_client_make) X(http_client_check) X(http_client_prepare) X(http_client_child_init)      \
-    X(http_client_call) X(http_answer_header) X(http_printable)                                    \
+    X(http_client_call) X(http_client_health) X(http_answer_header) X(http_printable)              \
     X(ca_http_make) X(ca_http_ask) X(ca_http_status) X(ca_http_rejected)                           \
     X(ca_http_not_understood)                                                                      \
     X(ca_certs_add_der) X(ca_certs_add_pem) X(ca_certs_add_cms)                                    \

@@ -29,6 +29,7 @@ typedef struct try_t {
     int cut;  /* libcurl was kept from sending it again */
     int begun, heard;  /* whether it was begun before; whether an answer came to that */
     CURL *curl;
+    int unfair; /* the peer was not asked */
 } try_t;
 
 /* Set while calls have to end; of the whole process. */
@@ -165,6 +166,11 @@ static int set_up(CURL *curl, const http_options_t *options, const http_credenti
     SET(CURLOPT_PREREQFUNCTION, begin);
     SET(CURLOPT_XFERINFOFUNCTION, look);
     SET(CURLOPT_NOPROGRESS, 0L);
+    if (options->keytab) { /* the ticket is the thread's, and nobody's to pass on */
+        SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_NEGOTIATE);
+        SET(CURLOPT_USERNAME, "");
+        SET(CURLOPT_GSSAPI_DELEGATION, (long)CURLGSSAPI_DELEGATION_NONE);
+    }
     if (proxy) { /* Basic, libcurl's default: never in a URL, which messages show */
         SET(CURLOPT_PROXYUSERNAME, proxy);
         SET(CURLOPT_PROXYPASSWORD, proxy + strlen(proxy) + 1);
@@ -414,6 +420,28 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
     return rv;
 }
 
+/* Tries one URL with the ticket that it needs. */
+static apr_status_t try_with_ticket(http_client_t *client, int n, const http_request_t *request,
+                                    try_t *try, apr_time_t end, const log_sink_t *log)
+{
+    const http_base_t *base = &client->base[n];
+    http_answer_t *answer = try->answer;
+    http_ticket_cache_t *lease;
+    apr_status_t rv;
+
+    rv = http_ticket_borrow(&lease, client->ticket, n, end, &answer->error, log, try->p);
+    if (rv == APR_SUCCESS) {
+        rv = try_once(client, base, request, try, end - clock_monotonic());
+        http_ticket_return(client->ticket, lease);
+        return rv;
+    }
+    answer->peer = base->peer;
+    answer->path = joined(base->path, request->path, try->p);
+    answer->failure = rv == APR_EACCES ? HTTP_FAILURE_TICKET : HTTP_FAILURE_CONNECT;
+    try->unfair = 1;
+    return rv == APR_TIMEUP ? APR_TIMEUP : APR_ECONNREFUSED;
+}
+
 /* Whether a breaker lets a try through, which may be its probe.  The mutex must be held. */
 static int lets_through(http_breaker_t *breaker, apr_time_t now)
 {
@@ -487,7 +515,7 @@ static void report(http_client_t *client, int n, apr_status_t rv, int fair)
  */
 static apr_status_t try_all(http_client_t *client, const http_base_t *own,
                             const http_request_t *request, http_answer_t *answer, apr_time_t end,
-                            apr_pool_t *p)
+                            const log_sink_t *log, apr_pool_t *p)
 {
     apr_status_t rv = APR_ECONNREFUSED;
     apr_interval_time_t left;
@@ -519,9 +547,12 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
         try.client = client;
         try.answer = answer;
         try.p = p;
-        rv = try_once(client, own ? own : &client->base[n], request, &try, left);
+        rv = client->ticket
+                 ? try_with_ticket(client, n, request, &try, end, log)
+                 : try_once(client, own ? own : &client->base[n], request, &try, left);
         /* a time limit that the caller had used up says nothing about the peer */
-        report(client, n, rv, rv != APR_TIMEUP || 2 * left >= client->options.timeout);
+        report(client, n, rv,
+               !try.unfair && (rv != APR_TIMEUP || 2 * left >= client->options.timeout));
         if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL)
             return rv;
         again = try.sent ? rv != APR_TIMEUP && request->idempotent && count == 0
@@ -612,7 +643,8 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
         return APR_EAGAIN;
     }
     refresh(client, log, p);
-    rv = try_all(client, at_call ? &own : NULL, request, answer, clock_monotonic() + limit, p);
+    rv = try_all(client, at_call ? &own : NULL, request, answer, clock_monotonic() + limit, log,
+                 p);
     if (rv == APR_SUCCESS) {
         answer->error = NULL;
         answer->failure = HTTP_FAILURE_NONE;

@@ -15,6 +15,12 @@
  * only when nothing of it was sent, or once when it is marked idempotent and was cut; what libcurl
  * would send again by itself, on a kept connection that died, counts as cut.  An answer is an
  * answer, whatever its status: only transport failures lead to the next URL.
+<<<<<<< HEAD
+=======
+ *
+ * With a keytab each call is authenticated by Kerberos (http_ticket.h): Negotiate with the ticket
+ * for HTTP/HOST at once, nothing else, nothing delegated; the TLS checks stay.
+>>>>>>> 2455f12 (AD CS by Kerberos: keytab= and principal= of adcs and certsrv)
  *
  * Thread rule: made and prepared in the parent, child_init in each child; calls from any thread.
  * Connections are made in the child, kept alive, and closed when the credentials change.  What is
@@ -43,6 +49,8 @@ typedef struct http_options_t {
     const char *ca_file;            /* PEM; NULL: the system's */
     const char *certificate_file;   /* PEM, ours, with its chain; NULL: none */
     const char *key_file;           /* PEM; NULL: in certificate_file */
+    const char *keytab;             /* Kerberos: who we are besides; NULL: not */
+    const char *principal;          /* whose key it holds; with keytab only */
     const char *proxy;              /* http://host:port; NULL: none */
     const char *proxy_file;         /* one line USER:PASSWORD for it (Basic); NULL: none */
     apr_interval_time_t connect_timeout;
@@ -70,8 +78,9 @@ typedef struct http_request_t {
 typedef enum {
     HTTP_FAILURE_NONE,
     HTTP_FAILURE_NAME,    /* the host's (or the proxy's) name is not known */
-    HTTP_FAILURE_CONNECT, /* no connection, or the URL rests after too many failures */
+    HTTP_FAILURE_CONNECT, /* no connection, also none to a KDC, or the URL rests after failures */
     HTTP_FAILURE_TLS,     /* no trust: either side's certificate, name, protocol */
+    HTTP_FAILURE_TICKET,  /* the KDC gives us no ticket for the peer; nothing was sent */
     HTTP_FAILURE_TIME,
     HTTP_FAILURE_CUT,     /* the connection ended, or what came is not HTTP */
     HTTP_FAILURE_OTHER    /* ours: busy, too large, not set up */
@@ -122,6 +131,12 @@ apr_status_t http_client_call(http_client_t *client, const http_request_t *reque
 /* How many calls at a time may be made that nobody waits for, so that others find room: half of
  * them, at least one. */
 int http_client_background(const http_client_t *client);
+
+/*
+ * Whether a call could be authenticated, without making one: with a keytab, whether there is a
+ * ticket.  Otherwise *text (in p) says why not.
+ */
+apr_status_t http_client_health(const http_client_t *client, const char **text, apr_pool_t *p);
 
 /*
  * For a child that ends: end not 0 makes the calls of all clients that are under way fail within a

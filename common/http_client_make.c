@@ -85,6 +85,7 @@ static const char *take_host(http_base_t *base, CURLU *handle, const char *schem
         if (!options->plain && (!options->plain_loopback || !is_loopback(host)))
             return "http: would send requests in the clear; use https: or http+unix:";
     }
+    base->host = host;
     base->path = path ? path : "/";
     base->url = apr_pstrcat(p, scheme, "://", host, ":", port, base->path, NULL);
     base->peer = base->socket ? apr_pstrcat(p, "http+unix:", base->socket, NULL)
@@ -142,6 +143,29 @@ static const char *check_proxy(const char *proxy)
     return NULL;
 }
 
+/* Whether Kerberos can do with the options and URLs.  Error text in p, NULL on success. */
+static const char *check_kerberos(const http_client_t *client, apr_pool_t *p)
+{
+    const http_options_t *o = &client->options;
+    int i;
+
+    if (!o->keytab && !o->principal)
+        return NULL;
+    if (!o->keytab || !o->principal)
+        return "Kerberos needs keytab and principal";
+    if (!(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_SPNEGO))
+        return "keytab: libcurl was built without GSSAPI";
+    if (o->url_at_call)
+        return "Kerberos needs URLs that are known";
+    for (i = 0; i < client->nbase; i++) {
+        /* RFC 4120 section 6.2.1: names, and no trailing digits in the last label of one */
+        if (client->base[i].socket || strchr(client->base[i].host, ':') ||
+            !client->base[i].host[strspn(client->base[i].host, "0123456789.")])
+            return apr_psprintf(p, "%s: Kerberos needs the host's name", client->base[i].peer);
+    }
+    return NULL;
+}
+
 const char *http_client_make(http_client_t **pclient, const http_options_t *options, apr_pool_t *p)
 {
     http_client_t *client = apr_pcalloc(p, sizeof(*client));
@@ -166,6 +190,8 @@ const char *http_client_make(http_client_t **pclient, const http_options_t *opti
         error = check_proxy(options->proxy);
     if (!error && options->proxy_file && !options->proxy)
         error = "proxyCredentials needs a proxy";
+    if (!error)
+        error = check_kerberos(client, p);
     client->files.path[0] = options->ca_file;
     client->files.path[1] = options->certificate_file;
     client->files.path[2] = options->key_file ? options->key_file : options->certificate_file;
@@ -175,13 +201,28 @@ const char *http_client_make(http_client_t **pclient, const http_options_t *opti
     return error;
 }
 
+/* Reads the keytab, where there is one.  Error text in p, NULL on success. */
+static const char *make_ticket(http_ticket_t **pticket, const http_client_t *client, apr_pool_t *p)
+{
+    const char **host = apr_pcalloc(p, sizeof(*host) * HTTP_URLS_MAX);
+    http_ticket_options_t o = {client->options.name, client->options.keytab,
+                               client->options.principal, host, client->nbase};
+    int i;
+
+    *pticket = NULL;
+    for (i = 0; i < client->nbase; i++)
+        host[i] = client->base[i].host;
+    return o.keytab ? http_ticket_make(pticket, &o, p) : NULL;
+}
+
 const char *http_client_check(const http_client_t *client, apr_pool_t *p)
 {
     http_credentials_t *credentials;
+    http_ticket_t *ticket;
     const char *error = http_files_load(&credentials, &client->files, p);
 
     http_files_drop(credentials);
-    return error;
+    return error ? error : make_ticket(&ticket, client, p);
 }
 
 int http_client_background(const http_client_t *client)
@@ -207,11 +248,12 @@ const char *http_client_prepare(http_client_t *client, apr_pool_t *p)
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return "libcurl cannot be set up";
     error = http_files_load(&client->credentials, &client->files, p);
-    if (error)
+    if (error) {
         curl_global_cleanup();
-    else
-        apr_pool_cleanup_register(p, client, forget, apr_pool_cleanup_null);
-    return error;
+        return error;
+    }
+    apr_pool_cleanup_register(p, client, forget, apr_pool_cleanup_null);
+    return make_ticket(&client->ticket, client, p);
 }
 
 /* Pool cleanup of a child: closes what is kept alive. */
@@ -238,5 +280,13 @@ apr_status_t http_client_child_init(http_client_t *client, apr_pool_t *pchild)
 
     if (rv == APR_SUCCESS)
         apr_pool_cleanup_register(pchild, client, close_all, apr_pool_cleanup_null);
+    if (rv == APR_SUCCESS && client->ticket)
+        rv = http_ticket_child_init(client->ticket, pchild);
     return rv;
+}
+
+apr_status_t http_client_health(const http_client_t *client, const char **text, apr_pool_t *p)
+{
+    *text = "";
+    return client->ticket ? http_ticket_health(client->ticket, text, p) : APR_SUCCESS;
 }

@@ -5,6 +5,7 @@
 
 #include "http_client.h"
 #include "http_files.h"
+#include "http_ticket.h"
 #include <apr_thread_mutex.h>
 #include <curl/curl.h>
 
@@ -17,6 +18,7 @@ typedef struct http_base_t {
     const char *peer;   /* scheme, host and port, for messages */
     const char *path;   /* of url */
     const char *socket; /* unix socket; NULL: none */
+    const char *host;   /* its name */
 } http_base_t;
 
 typedef struct http_breaker_t {
@@ -35,6 +37,7 @@ typedef struct http_handle_t {
 struct http_client_t {
     http_options_t options;
     http_files_t files;
+    http_ticket_t *ticket; /* NULL: no Kerberos */
     http_base_t base[HTTP_URLS_MAX];
     int nbase;
     apr_thread_mutex_t *mutex; /* of the child; guards all below */

@@ -215,6 +215,7 @@ int registration_winhttp_error(http_failure_e failure)
     case HTTP_FAILURE_TLS: return 12175;     /* ERROR_WINHTTP_SECURE_FAILURE */
     case HTTP_FAILURE_TIME: return 12002;    /* ERROR_WINHTTP_TIMEOUT */
     case HTTP_FAILURE_CUT: return 12030;     /* ERROR_WINHTTP_CONNECTION_ERROR */
+    case HTTP_FAILURE_TICKET: /* it is not asked by Kerberos */
     case HTTP_FAILURE_OTHER: break;
     }
     return 12004; /* ERROR_WINHTTP_INTERNAL_ERROR */

@@ -6,12 +6,13 @@
 # Debian's names; the same on 12 and 13 but for the one below.
 PACKAGES_BUILD="autoconf automake libtool pkgconf make gcc libc6-dev apache2-bin apache2-dev
     libapr1-dev libaprutil1-dev libssl-dev libhiredis-dev libsqlite3-dev libjansson-dev
-    libcurl4-openssl-dev"
+    libcurl4-openssl-dev libkrb5-dev"
 PACKAGES_RUN="$PACKAGES_BUILD apache2-utils openssl curl procps util-linux strongswan-pki
     libstrongswan-standard-plugins libstrongswan-extra-plugins"
 PACKAGES_TEST="$PACKAGES_RUN check clang llvm libclang-rt-dev lcov valgrind redis-server haproxy
     certmonger python3 python3-pytest python3-pytest-xdist python3-cryptography sqlite3 jq
-    softhsm2 opensc p11-kit p11-kit-modules"
+    softhsm2 opensc p11-kit p11-kit-modules krb5-kdc krb5-admin-server krb5-user
+    libapache2-mod-auth-gssapi faketime"
 # OpenSSL's way into a token: the engine of Debian 12, the provider of Debian 13
 case $(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null) in
 *12*) PACKAGES_TEST="$PACKAGES_TEST libengine-pkcs11-openssl" ;;

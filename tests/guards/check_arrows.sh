@@ -55,6 +55,11 @@ check_system() {
         common/http_client*.[ch]) ;;
         *) complain "$file" "$line" "<$header>" "libcurl belongs to common/http_client" ;;
         esac ;;
+    krb5.h | gssapi*)
+        case $file in
+        common/http_ticket_keys.c | common/http_ticket_krb5.c | tests/*) ;;
+        *) complain "$file" "$line" "<$header>" "Kerberos belongs to common/http_ticket_k*.c" ;;
+        esac ;;
     check.h)
         case $file in
         tests/*) ;;

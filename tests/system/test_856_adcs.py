@@ -9,6 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import conf
 import env
+import kdc
 import scep_client as scep
 from double_adcs import AUTHORIZATION, Adcs, ENROLLMENT, SECEXT
 
@@ -252,10 +253,12 @@ def test_configurations_of_the_document(factory, double, files, number):
     """httpd -t takes each, with our files for those that it names."""
     text = examples(DOCUMENT)[number]
     double.files.write("user", b"svc:secret\n")
+    double.files.write("keytab", kdc.keytab_of("svc-scep@CORP.EXAMPLE"))
     folder = env.folder("document")
     for path in set(re.findall(r"/etc/apache2/scep/([\w.-]+)", text)):
         own = {"agent.pem": "agent.pem", "agent.key": "agent.key", "ces-client.pem": "client.pem",
-               "ces-client.key": "client.key", "ad-root.pem": "ca.pem", "ces.user": "user"}.get(path)
+               "ces-client.key": "client.key", "ad-root.pem": "ca.pem", "ces.user": "user",
+               "svc-scep.keytab": "keytab"}.get(path)
         source = double.folder / own if own else double.ca.folder / {"ca-chain.pem": "chain.pem"}.get(path, path)
         shutil.copy(source, folder / path)
         os.chmod(folder / path, 0o600)

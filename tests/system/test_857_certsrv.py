@@ -8,6 +8,7 @@ import pytest
 
 import conf
 import env
+import kdc
 import scep_client as scep
 from double_certsrv import Certsrv
 
@@ -163,13 +164,17 @@ def test_configuration_that_is_wrong(factory, double, words, text):
     assert status != 0 and text in output
 
 
-def test_configuration_of_the_document(factory, double):
-    """httpd -t takes it, with our files for those that it names."""
-    text, = re.findall(r"```apache\n(.*?)```", DOCUMENT.read_text(), re.S)
+EXAMPLES = re.findall(r"```apache\n(.*?)```", DOCUMENT.read_text(), re.S)
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_configurations_of_the_document(factory, double, text):
+    """httpd -t takes each, with our files for those that it names."""
+    double.files.write("keytab", kdc.keytab_of("svc-scep@CORP.EXAMPLE"))
     folder = env.folder("document")
     for path in set(re.findall(r"/etc/apache2/scep/([\w.-]+)", text)):
         own = {"agent.pem": "agent.pem", "agent.key": "agent.key", "client.pem": "client.pem",
-               "client.key": "client.key", "ad-root.pem": "ca.pem"}.get(path)
+               "client.key": "client.key", "ad-root.pem": "ca.pem", "svc-scep.keytab": "keytab"}.get(path)
         source = double.folder / own if own else double.ca.folder / {"ca-chain.pem": "chain.pem"}.get(path, path)
         shutil.copy(source, folder / path)
         os.chmod(folder / path, 0o600)
