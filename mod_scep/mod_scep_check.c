@@ -129,7 +129,8 @@ static const char *store_directive(const scep_props_t *e, const char *message)
 {
     const struct {
         const char *file, *directive;
-    } files[] = {{e->store_password_file, "ScepStorePasswordFile"},
+    } files[] = {{e->store_sentinel_password_file, "ScepStoreSentinelPasswordFile"},
+                 {e->store_password_file, "ScepStorePasswordFile"},
                  {e->store_ca_file, "ScepStoreCAFile"},
                  {e->store_certificate_file, "ScepStoreCertificateFile"},
                  {e->store_key_file, "ScepStoreKeyFile"}};
@@ -143,15 +144,59 @@ static const char *store_directive(const scep_props_t *e, const char *message)
     return "ScepStore";
 }
 
+/* The settings of a store. */
+static store_config_t *store_settings(const scep_props_t *e, apr_pool_t *p)
+{
+    store_config_t *cfg = apr_pcalloc(p, sizeof(*cfg));
+
+    cfg->url = e->store_url;
+    cfg->state_directory = e->state_directory;
+    cfg->user = e->store_user;
+    cfg->password_file = e->store_password_file;
+    cfg->sentinel_user = e->store_sentinel_user;
+    cfg->sentinel_password_file = e->store_sentinel_password_file;
+    cfg->ca_file = e->store_ca_file;
+    cfg->certificate_file = e->store_certificate_file;
+    cfg->key_file = e->store_key_file;
+    cfg->connect_timeout = e->store_connect_timeout;
+    cfg->command_timeout = e->store_command_timeout;
+    cfg->relocate_timeout = e->store_relocate_timeout;
+    cfg->wait_replicas = (int)e->store_wait_replicas;
+    cfg->wait_time = e->store_wait_time;
+    cfg->connections = threads_per_child() + 1; /* one is the worker's */
+    return cfg;
+}
+
+/* A text by which equal settings of a store are found again. */
+static const char *store_key(const store_config_t *cfg, apr_pool_t *p)
+{
+    const char *const texts[] = {cfg->url,           cfg->state_directory,  cfg->user,
+                                 cfg->password_file, cfg->sentinel_user,
+                                 cfg->sentinel_password_file,
+                                 cfg->ca_file,       cfg->certificate_file, cfg->key_file};
+    const char *key = apr_psprintf(
+        p, "%" APR_INT64_T_FMT " %" APR_INT64_T_FMT " %" APR_INT64_T_FMT " %d %" APR_INT64_T_FMT,
+        cfg->connect_timeout, cfg->command_timeout, cfg->relocate_timeout, cfg->wait_replicas,
+        cfg->wait_time);
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        key = apr_pstrcat(p, key, "\n", texts[i] ? texts[i] : "", NULL);
+    }
+    return key;
+}
+
 /* The store that the settings name; services with equal settings share it. */
 static void make_store(scep_check_t *check, scep_service_conf_t *service)
 {
     const scep_props_t *e = &service->effective;
-    store_config_t *cfg = apr_pcalloc(check->pconf, sizeof(*cfg));
+    store_config_t *cfg = store_settings(e, check->pconf);
+    const char *key = store_key(cfg, check->pconf), *err;
     store_t *trial = NULL;
-    const char *key, *err;
 
     check_file(check, service, "ScepStorePasswordFile", e->store_password_file, 1);
+    check_file(check, service, "ScepStoreSentinelPasswordFile", e->store_sentinel_password_file,
+               1);
     check_file(check, service, "ScepStoreCAFile", e->store_ca_file, 0);
     check_file(check, service, "ScepStoreCertificateFile", e->store_certificate_file, 0);
     check_file(check, service, "ScepStoreKeyFile", e->store_key_file, 1);
@@ -160,22 +205,6 @@ static void make_store(scep_check_t *check, scep_service_conf_t *service)
                          e->store_key_file ? "ScepStoreKeyFile" : "ScepStoreCertificateFile",
                          "ScepStoreCertificateFile and ScepStoreKeyFile are needed together");
     }
-    cfg->url = e->store_url;
-    cfg->state_directory = e->state_directory;
-    cfg->user = e->store_user;
-    cfg->password_file = e->store_password_file;
-    cfg->ca_file = e->store_ca_file;
-    cfg->certificate_file = e->store_certificate_file;
-    cfg->key_file = e->store_key_file;
-    cfg->connect_timeout = e->store_connect_timeout;
-    cfg->command_timeout = e->store_command_timeout;
-    cfg->connections = threads_per_child() + 1; /* one is the worker's */
-    key = apr_psprintf(
-        check->pconf, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" APR_INT64_T_FMT "\n%" APR_INT64_T_FMT,
-        cfg->url, cfg->state_directory, cfg->user ? cfg->user : "",
-        cfg->password_file ? cfg->password_file : "", cfg->ca_file ? cfg->ca_file : "",
-        cfg->certificate_file ? cfg->certificate_file : "", cfg->key_file ? cfg->key_file : "",
-        cfg->connect_timeout, cfg->command_timeout);
     service->store = apr_hash_get(check->stores, key, APR_HASH_KEY_STRING);
     if (service->store) {
         return;

@@ -62,6 +62,11 @@ typedef struct scep_template_rule_t {
     X(const char *, store_key_file, NULL, NULL)                               \
     X(apr_int64_t, store_connect_timeout, SCEP_UNSET, 0)                      \
     X(apr_int64_t, store_command_timeout, SCEP_UNSET, 0)                      \
+    X(apr_int64_t, store_relocate_timeout, SCEP_UNSET, 0)                     \
+    X(apr_int64_t, store_wait_replicas, SCEP_UNSET, 0)                        \
+    X(apr_int64_t, store_wait_time, SCEP_UNSET, 0)                            \
+    X(const char *, store_sentinel_user, NULL, NULL)                          \
+    X(const char *, store_sentinel_password_file, NULL, NULL)                 \
     X(const char *, state_directory, NULL, SCEP_STATE_DIRECTORY)              \
     X(const char *, secret_file, NULL, NULL)                                  \
     X(const apr_array_header_t *, ra_signing, NULL, NULL)                     \

@@ -236,30 +236,59 @@ const char *scep_set_store(cmd_parms *cmd, void *dummy, const char *arg)
     return NULL;
 }
 
+/* Reads a time limit of the store; what is wrong with it, NULL on success. */
+static const char *store_span(cmd_parms *cmd, const char *text, apr_int64_t *span)
+{
+    apr_interval_time_t value;
+    const char *err = settings_duration(text, &value, cmd->pool);
+
+    if (err) {
+        return scep_complain(cmd, err);
+    }
+    if (value < apr_time_from_msec(1) || value > apr_time_from_sec(60)) {
+        return scep_complain(cmd, "times between 1ms and 60s are possible");
+    }
+    *span = value;
+    return NULL;
+}
+
 const char *scep_set_store_timeout(cmd_parms *cmd, void *dummy, const char *connect,
-                                   const char *command)
+                                   const char *command, const char *relocate)
 {
     scep_props_t *props;
-    apr_interval_time_t values[2];
     const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
-    int i;
+
+    (void)dummy;
+    if (!err) {
+        err = store_span(cmd, connect, &props->store_connect_timeout);
+    }
+    if (!err) {
+        err = store_span(cmd, command, &props->store_command_timeout);
+    }
+    if (!err && relocate) {
+        err = store_span(cmd, relocate, &props->store_relocate_timeout);
+    }
+    return err;
+}
+
+const char *scep_set_store_wait(cmd_parms *cmd, void *dummy, const char *replicas,
+                                const char *span)
+{
+    scep_props_t *props;
+    const char *err = scep_scope(cmd, cmd->cmd->name, 0, &props);
+    char *end;
 
     (void)dummy;
     if (err) {
         return err;
     }
-    for (i = 0; i < 2; i++) {
-        err = settings_duration(i ? command : connect, &values[i], cmd->pool);
-        if (err) {
-            return scep_complain(cmd, err);
-        }
-        if (values[i] < apr_time_from_msec(1) || values[i] > apr_time_from_sec(60)) {
-            return scep_complain(cmd, "times between 1ms and 60s are possible");
-        }
+    props->store_wait_replicas = apr_strtoi64(replicas, &end, 10);
+    if (end == replicas || *end || props->store_wait_replicas < 0 ||
+        props->store_wait_replicas > STORE_REPLICAS_MAX) {
+        return scep_complain(cmd,
+                             "the number of replicas is 0 to " APR_STRINGIFY(STORE_REPLICAS_MAX));
     }
-    props->store_connect_timeout = values[0];
-    props->store_command_timeout = values[1];
-    return NULL;
+    return span ? store_span(cmd, span, &props->store_wait_time) : NULL;
 }
 
 /* FILE [KEY] as absolute names; the key is in the certificate's file if none is given. */

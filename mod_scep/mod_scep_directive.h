@@ -23,7 +23,9 @@ const char *scep_set_flag(cmd_parms *cmd, void *dummy, int value);        /* inf
 const char *scep_set_range(cmd_parms *cmd, void *dummy, const char *arg); /* info: scep_range_t */
 const char *scep_set_store(cmd_parms *cmd, void *dummy, const char *arg);
 const char *scep_set_store_timeout(cmd_parms *cmd, void *dummy, const char *connect,
-                                   const char *command);
+                                   const char *command, const char *relocate);
+const char *scep_set_store_wait(cmd_parms *cmd, void *dummy, const char *replicas,
+                                const char *span);
 const char *scep_add_keyfile(cmd_parms *cmd, void *dummy, const char *cert,
                              const char *key); /* info: offset of the list */
 const char *scep_set_ca(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);

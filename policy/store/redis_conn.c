@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Redis transport; see redis_conn.h. */
 #include "redis_conn.h"
+#include "redis_rule.h"
 #include "store.h"
 #include <apr_strings.h>
 #include <arpa/inet.h>
@@ -23,7 +24,6 @@
 
 #define REPLY_MAX (8 * 1024 * 1024) /* bytes of one reply: the longest CRL and a little more */
 #define ELEMENTS_MAX 65536      /* of one array */
-#define PASSWORD_MAX 1024
 
 /* hiredis' own constructors, and the ones with a limit on arrays. */
 static redisReplyObjectFunctions reader_functions;
@@ -276,16 +276,16 @@ static int connect_unix(const char *path, apr_time_t deadline, apr_status_t *rv)
 }
 
 /* Connects to the first address of the host that answers. */
-static int connect_tcp(const redis_options_t *o, apr_time_t deadline, apr_status_t *rv,
+static int connect_tcp(const redis_address_t *address, apr_time_t deadline, apr_status_t *rv,
                        apr_pool_t *p)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL, *one;
     int fd = -1, code;
 
-    code = getaddrinfo(o->host, apr_itoa(p, o->port), &hints, &list);
+    code = getaddrinfo(address->host, apr_itoa(p, address->port), &hints, &list);
     if (code != 0) {
-        *rv = store_set_error(p, APR_EHOSTUNREACH, "cannot resolve %s: %s", o->host,
+        *rv = store_set_error(p, APR_EHOSTUNREACH, "cannot resolve %s: %s", address->host,
                               gai_strerror(code));
         return -1;
     }
@@ -307,7 +307,7 @@ static int is_address(const char *host)
 static apr_status_t start_tls(redis_conn_t *conn, const redis_peer_t *peer, apr_time_t deadline,
                               apr_pool_t *p)
 {
-    const char *host = peer->options->host;
+    const char *host = conn->address.host;
     apr_status_t rv = APR_SUCCESS;
     long verify;
     int ok, result;
@@ -340,8 +340,9 @@ static apr_status_t start_tls(redis_conn_t *conn, const redis_peer_t *peer, apr_
     return rv;
 }
 
-/* Runs one command of a new connection's greeting; an error reply is APR_EACCES.  Of its text only
- * the code is told, since some servers repeat the arguments. */
+/* Runs one command of a new connection's greeting; an error reply is APR_EACCES, or APR_EAGAIN
+ * where the server is not ready.  Of its text only the code is told, since some servers repeat the
+ * arguments. */
 static apr_status_t greet(redis_conn_t *conn, int argc, const char **argv, apr_time_t deadline,
                           apr_pool_t *p)
 {
@@ -349,27 +350,31 @@ static apr_status_t greet(redis_conn_t *conn, int argc, const char **argv, apr_t
     apr_status_t rv = redis_conn_command(conn, &reply, argc, argv, NULL, deadline, p);
 
     if (rv == APR_SUCCESS && reply->type == REDIS_REPLY_ERROR)
-        rv = store_set_error(p, APR_EACCES, "%s is refused: %.*s", argv[0],
-                             (int)strcspn(reply->str, " "), reply->str);
+        rv = store_set_error(p, redis_rule(reply->str) == REDIS_RULE_MOVE ? APR_EAGAIN : APR_EACCES,
+                             "%s is refused: %.*s", argv[0], (int)strcspn(reply->str, " "),
+                             reply->str);
     return rv;
 }
 
 /* AUTH and SELECT, where they are needed. */
-static apr_status_t authenticate(redis_conn_t *conn, const redis_peer_t *peer, apr_time_t deadline,
-                                 apr_pool_t *p)
+static apr_status_t authenticate(redis_conn_t *conn, const redis_peer_t *peer, redis_login_e login,
+                                 apr_time_t deadline, apr_pool_t *p)
 {
     const redis_options_t *o = peer->options;
+    int sentinel = login == REDIS_AS_SENTINEL;
+    const char *user = sentinel ? o->sentinel_user : o->user;
+    const char *password = sentinel ? peer->sentinel_password : peer->password;
     const char *argv[3] = {"AUTH", NULL, NULL};
     apr_status_t rv = APR_SUCCESS;
     int argc = 1;
 
-    if (peer->password) {
-        if (o->user)
-            argv[argc++] = o->user;
-        argv[argc++] = peer->password;
+    if (password) {
+        if (user)
+            argv[argc++] = user;
+        argv[argc++] = password;
         rv = greet(conn, argc, argv, deadline, p);
     }
-    if (rv == APR_SUCCESS && o->database != 0) {
+    if (rv == APR_SUCCESS && !sentinel && o->database != 0) {
         argv[0] = "SELECT";
         argv[1] = apr_itoa(p, o->database);
         rv = greet(conn, 2, argv, deadline, p);
@@ -378,31 +383,33 @@ static apr_status_t authenticate(redis_conn_t *conn, const redis_peer_t *peer, a
 }
 
 /* A new connection, ready for commands. */
-apr_status_t redis_conn_open(redis_conn_t **pconn, const redis_peer_t *peer, apr_pool_t *p)
+apr_status_t redis_conn_open(redis_conn_t **pconn, const redis_peer_t *peer,
+                             const redis_address_t *address, redis_login_e login,
+                             apr_time_t deadline, apr_pool_t *p)
 {
     const redis_options_t *o = peer->options;
-    apr_time_t deadline = redis_now() + o->connect_timeout;
     redis_conn_t *conn = calloc(1, sizeof(*conn));
     apr_status_t rv = APR_SUCCESS;
 
+    *pconn = NULL;
     if (!conn)
         return APR_ENOMEM;
     conn->reader = redisReaderCreateWithFunctions(&reader_functions);
+    conn->address = *address;
     if (o->kind == REDIS_UNIX)
         conn->fd = connect_unix(o->path, deadline, &rv);
     else
-        conn->fd = connect_tcp(o, deadline, &rv, p);
+        conn->fd = connect_tcp(address, deadline, &rv, p);
     if (rv == APR_SUCCESS && !conn->reader)
         rv = APR_ENOMEM;
     if (rv == APR_SUCCESS && o->kind == REDIS_TLS)
         rv = start_tls(conn, peer, deadline, p);
     if (rv == APR_SUCCESS)
-        rv = authenticate(conn, peer, deadline, p);
-    if (rv != APR_SUCCESS) {
+        rv = authenticate(conn, peer, login, deadline, p);
+    if (rv == APR_SUCCESS)
+        *pconn = conn;
+    else
         redis_conn_close(conn);
-        conn = NULL;
-    }
-    *pconn = conn;
     return rv;
 }
 
@@ -412,114 +419,6 @@ int redis_conn_is_quiet(const redis_conn_t *conn)
     struct pollfd watch = {.fd = conn->fd, .events = POLLIN};
 
     return poll(&watch, 1, 0) == 0;
-}
-
-/* Cleanup of a password. */
-apr_status_t redis_peer_wipe(void *baton)
-{
-    redis_peer_t *peer = baton;
-
-    if (peer->password)
-        OPENSSL_cleanse(peer->password, strlen(peer->password));
-    peer->password = NULL;
-    return APR_SUCCESS;
-}
-
-/* Pool cleanup of the TLS context. */
-static apr_status_t free_tls(void *baton)
-{
-    redis_peer_t *peer = baton;
-
-    SSL_CTX_free(peer->tls);
-    peer->tls = NULL;
-    return APR_SUCCESS;
-}
-
-/* Reads the first line of the password file.  Error text in p, NULL on success. */
-static const char *read_password(redis_peer_t *peer, apr_pool_t *p)
-{
-    const char *file = peer->options->password_file;
-    char line[PASSWORD_MAX + 2], message[120];
-    const char *error = NULL;
-    ssize_t n;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-
-    n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
-    if (n < 0)
-        error = apr_psprintf(p, "cannot read the store's password file %s: %s", file,
-                             apr_strerror(APR_FROM_OS_ERROR(errno), message, sizeof(message)));
-    if (fd >= 0)
-        close(fd);
-    if (error)
-        return error;
-    line[n] = '\0';
-    line[strcspn(line, "\r\n")] = '\0';
-    if (!line[0] || strlen(line) > PASSWORD_MAX)
-        error =
-            apr_psprintf(p, "the store's password file %s has no password in its first line", file);
-    else {
-        redis_peer_wipe(peer);
-        peer->password = apr_pstrdup(p, line);
-        apr_pool_cleanup_register(p, peer, redis_peer_wipe, apr_pool_cleanup_null);
-    }
-    OPENSSL_cleanse(line, sizeof(line));
-    return error;
-}
-
-/* The last OpenSSL error's reason. */
-static const char *tls_reason(void)
-{
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-    return reason ? reason : "unknown error";
-}
-
-/* Loads trust anchors and the client certificate.  Error text in p, NULL on success. */
-static const char *make_tls(redis_peer_t *peer, apr_pool_t *p)
-{
-    const redis_options_t *o = peer->options;
-    const char *key = o->key_file ? o->key_file : o->certificate_file;
-    const char *error = NULL;
-    SSL_CTX *tls;
-
-    ERR_clear_error();
-    tls = SSL_CTX_new(TLS_client_method());
-    if (!tls || SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) != 1)
-        error = "cannot set up TLS for the store";
-    else if (o->ca_file && SSL_CTX_load_verify_locations(tls, o->ca_file, NULL) != 1)
-        error = apr_psprintf(p, "cannot load the store's CA file %s: %s", o->ca_file, tls_reason());
-    else if (!o->ca_file && SSL_CTX_set_default_verify_paths(tls) != 1)
-        error = "cannot load the system's trust anchors for the store";
-    else if (o->certificate_file &&
-             SSL_CTX_use_certificate_chain_file(tls, o->certificate_file) != 1)
-        error = apr_psprintf(p, "cannot load the store's certificate %s: %s", o->certificate_file,
-                             tls_reason());
-    else if (o->certificate_file && SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1)
-        error = apr_psprintf(p, "cannot load the key %s of the store's certificate: %s", key,
-                             tls_reason());
-    ERR_clear_error();
-    if (error) {
-        SSL_CTX_free(tls);
-        return error;
-    }
-    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (peer->tls)
-        SSL_CTX_free(peer->tls);
-    peer->tls = tls;
-    apr_pool_cleanup_register(p, peer, free_tls, apr_pool_cleanup_null);
-    return NULL;
-}
-
-const char *redis_peer_prepare(redis_peer_t *peer, apr_pool_t *p)
-{
-    const char *error = NULL;
-
-    if (peer->options->password_file)
-        error = read_password(peer, p);
-    if (!error && peer->options->kind == REDIS_TLS)
-        error = make_tls(peer, p);
-    return error;
 }
 
 apr_status_t redis_conn_setup(void)

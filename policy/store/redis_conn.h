@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections to one Redis server: TCP, TLS or a unix socket, with one deadline per command.
+ * Connections to Redis servers: TCP, TLS or a unix socket, with one deadline per command.
  *
  * hiredis only formats commands and reads replies here (its own sockets have no TLS in some of the
  * versions we build with, and no deadline for a whole command).  A pool belongs to a child:
@@ -12,32 +12,53 @@
 #define REDIS_CONN_H
 
 #include <apr_pools.h>
+#include <apr_tables.h>
 #include <apr_time.h>
 #include <hiredis/hiredis.h>
 #include <openssl/ssl.h>
 
+#define REDIS_HOST_MAX 255
+
 typedef enum { REDIS_TCP, REDIS_TLS, REDIS_UNIX } redis_kind_e;
+
+/* How it is found out who has the data: it is the only one; sentinels know; the nodes know. */
+typedef enum { REDIS_SINGLE, REDIS_SENTINEL, REDIS_CLUSTER } redis_topology_e;
+
+/* A name or an address without brackets; names are resolved anew by each connection. */
+typedef struct redis_address_t {
+    char host[REDIS_HOST_MAX + 1];
+    int port;
+} redis_address_t;
 
 typedef struct redis_options_t {
     redis_kind_e kind;
-    const char *host; /* TCP, TLS: a name or an address without brackets */
-    int port;
-    const char *path; /* UNIX */
+    redis_topology_e topology;
+    apr_array_header_t *nodes; /* redis_address_t: the server, the sentinels, or some nodes; NULL
+                                  for UNIX */
+    const char *master;        /* SENTINEL: by which name they know it */
+    const char *path;          /* UNIX */
     int database;
     const char *user;          /* NULL: none */
     const char *password_file; /* NULL: no AUTH */
+    const char *sentinel_user, *sentinel_password_file; /* for sentinels; NULL: as above */
     const char *ca_file, *certificate_file,
         *key_file; /* TLS; NULL: the system's trust, no certificate */
     apr_interval_time_t connect_timeout, command_timeout;
-    int connections; /* the most idle ones that are kept */
+    apr_interval_time_t relocate_timeout; /* for how long a new master is looked for */
+    int connections; /* the most idle ones that are kept, to each node */
+    int wait_replicas;             /* how many must have what is written; 0: none */
+    apr_interval_time_t wait_time; /* and for how long that is awaited */
 } redis_options_t;
 
-/* The server as it is met: its options, and what was read from the files they name. */
+/* The servers as they are met: the options, and what was read from the files they name. */
 typedef struct redis_peer_t {
     const redis_options_t *options;
     SSL_CTX *tls;
-    char *password; /* NULL: none */
+    char *password, *sentinel_password; /* NULL: none */
 } redis_peer_t;
+
+/* Which credentials a server wants. */
+typedef enum { REDIS_AS_STORE, REDIS_AS_SENTINEL } redis_login_e;
 
 /* One connection. */
 typedef struct redis_conn_t redis_conn_t;
@@ -45,25 +66,30 @@ struct redis_conn_t {
     int fd;
     SSL *ssl; /* NULL: plain */
     redisReader *reader;
-    int used;           /* has answered before: it may have died since */
-    redis_conn_t *next; /* in a pool's list */
+    redis_address_t address; /* as it was asked for; "" for UNIX */
+    int used;                /* has answered before: it may have died since */
+    unsigned generation;     /* of the pool's node */
+    redis_conn_t *next;      /* in a pool's list */
 };
 
 /* Once per process, before threads: sets what all readers share. */
 apr_status_t redis_conn_setup(void);
 
-/* Reads password, trust anchors and keys, as root.  Error text in p, NULL on success. */
+/* Reads passwords, trust anchors and keys, as root.  Error text in p, NULL on success. */
 const char *redis_peer_prepare(redis_peer_t *peer, apr_pool_t *p);
 
-/* Overwrites the password; a pool cleanup with a redis_peer_t. */
+/* Overwrites the passwords; a pool cleanup with a redis_peer_t. */
 apr_status_t redis_peer_wipe(void *baton);
 
 /* A clock that nobody sets, for deadlines. */
 apr_time_t redis_now(void);
 
-/* Connects and logs in, within the connect timeout.  The cause of a failure is recorded in p where
- * the status does not say it. */
-apr_status_t redis_conn_open(redis_conn_t **pconn, const redis_peer_t *peer, apr_pool_t *p);
+/* Connects and logs in before the deadline (redis_now()); the address does not matter for UNIX.
+ * The cause of a failure is recorded in p where the status does not say it; APR_EACCES: credentials
+ * or rights. */
+apr_status_t redis_conn_open(redis_conn_t **pconn, const redis_peer_t *peer,
+                             const redis_address_t *address, redis_login_e login,
+                             apr_time_t deadline, apr_pool_t *p);
 
 /* Closes one, or a list; NULL is passed over. */
 void redis_conn_close(redis_conn_t *conn);

@@ -17,8 +17,9 @@
 #define ERROR_KEY "scep-store-error"
 #define SERVICE_MAX 64
 
-const store_provider_t *const store_builtin[] = {&store_sqlite, &store_redis, &store_rediss,
-                                                 &store_redis_unix, NULL};
+const store_provider_t *const store_builtin[] = {
+    &store_sqlite, &store_redis, &store_rediss, &store_redis_unix, &store_redis_sentinel,
+    &store_rediss_sentinel, &store_redis_cluster, &store_rediss_cluster, NULL};
 
 const char *store_result_name(store_result_e result)
 {

@@ -49,6 +49,7 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_ISSUER_LEN 16  /* hex digits that stand for the name of a CA */
 #define STORE_PLACE_MAX 97   /* bytes of a place in the inventory */
 #define STORE_PAGE_MAX 500   /* entries of the inventory in one answer */
+#define STORE_REPLICAS_MAX 16    /* replicas that a write can wait for */
 
 typedef enum {
     STORE_OK,      /* issue, commit, fail, pend, decide, revoke: done (now, or by the same call
@@ -88,11 +89,16 @@ typedef struct store_config_t {
     const char *state_directory; /* for sqlite:, absolute, no trailing slash */
     const char *user;            /* ScepStoreUser; NULL: none */
     const char *password_file;   /* read in prepare; NULL: none */
+    const char *sentinel_user;          /* for the sentinels of redis+sentinel; NULL: none */
+    const char *sentinel_password_file; /* read in prepare; NULL: none */
     const char *ca_file;         /* rediss: trust anchors; NULL: the system's */
     const char *certificate_file, *key_file; /* rediss: client certificate; NULL: none */
     apr_interval_time_t connect_timeout;     /* default 300 ms */
     apr_interval_time_t command_timeout;     /* default 500 ms (redis), 5 s (sqlite busy) when 0 */
-    int connections;                         /* the most per child: ThreadsPerChild */
+    apr_interval_time_t relocate_timeout;    /* sentinel, cluster: default 3 s when 0 */
+    int wait_replicas; /* redis: that have a claim or an end before it counts; 0: none */
+    apr_interval_time_t wait_time; /* and for how long that is awaited; default 100 ms when 0 */
+    int connections;               /* the most per child: ThreadsPerChild */
 } store_config_t;
 
 typedef struct store_challenge_t {
@@ -284,7 +290,7 @@ typedef struct store_host_t {
 } store_host_t;
 
 struct store_provider_t {
-    const char *name; /* URL scheme: "sqlite", "redis", "rediss", "redis+unix" */
+    const char *name; /* URL scheme: "sqlite", "redis", "rediss", "redis+unix" ... */
 
     /* Parses cfg->url, touches nothing outside the process.  Error text in p, NULL on success. */
     const char *(*create)(store_t **pstore, const store_config_t *cfg, apr_pool_t *p);
@@ -497,7 +503,8 @@ struct store_t {
     const char *display; /* the URL without credentials, for logs */
 };
 
-extern const store_provider_t store_sqlite, store_redis, store_rediss, store_redis_unix;
+extern const store_provider_t store_sqlite, store_redis, store_rediss, store_redis_unix,
+    store_redis_sentinel, store_rediss_sentinel, store_redis_cluster, store_rediss_cluster;
 
 /* The stores of this program, ended by NULL.  A new store is one new file and one line here
  * (store.c). */

@@ -5,16 +5,24 @@
  * Every slot that changes something is one Lua script, hence atomic; the clock is the server's. All
  * keys of a service have the prefix {scep:SERVICE}: and so live on one node.  The scripts give a
  * result word first; what a peer sends is believed only as far as its type and length fit.
- * Here are the URL and the slots of challenges and hosts; a transaction's are in store_redis_tx.c.
+ * Here are the settings and the slots of challenges and hosts; a transaction's are in
+ * store_redis_tx.c, who is asked in redis_client.h.
  */
+#include "redis_url.h"
 #include "store_redis.h"
 #include <apr_strings.h>
-#include <apr_uri.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CONNECT_TIMEOUT apr_time_from_msec(300)
 #define COMMAND_TIMEOUT apr_time_from_msec(500)
+#define RELOCATE_TIMEOUT apr_time_from_sec(3)
+#define WAIT_TIME apr_time_from_msec(100)
+
+/* One per URL scheme; redis_url.c tells them apart. */
+static const store_provider_t *const providers[] = {
+    &store_redis, &store_rediss, &store_redis_unix, &store_redis_sentinel, &store_rediss_sentinel,
+    &store_redis_cluster, &store_rediss_cluster};
+#define PROVIDERS (int)(sizeof(providers) / sizeof(providers[0]))
 
 static apr_status_t redis_issue(store_t *store, const char *service, store_challenge_t *ch, int cap,
                                 store_result_e *result, int *outstanding, apr_interval_time_t *wait,
@@ -113,7 +121,7 @@ static apr_status_t redis_health(store_t *store, const char **text, apr_pool_t *
     apr_status_t rv;
 
     argv[1] = "{scep:health}:probe";
-    rv = redis_command(self, &reply, 5, argv, NULL, p);
+    rv = redis_command(self, &reply, 5, argv, p);
     if (rv == APR_SUCCESS && (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "OK") != 0))
         rv = redis_bad_reply(self, p);
     if (rv != APR_SUCCESS)
@@ -123,148 +131,68 @@ static apr_status_t redis_health(store_t *store, const char **text, apr_pool_t *
 
 static const char *redis_check(store_t *store, apr_pool_t *p)
 {
-    return redis_pool_prepare(((redis_store_t *)store)->pool, p);
+    return redis_client_prepare(((redis_store_t *)store)->client, p);
 }
 
 static const char *redis_prepare(store_t *store, uid_t uid, gid_t gid, apr_pool_t *p)
 {
     (void)uid;
     (void)gid;
-    return redis_pool_prepare(((redis_store_t *)store)->pool, p);
+    return redis_client_prepare(((redis_store_t *)store)->client, p);
 }
 
 static apr_status_t redis_child_init(store_t *store, apr_pool_t *pchild)
 {
-    return redis_pool_child_init(((redis_store_t *)store)->pool, pchild);
+    return redis_client_child_init(((redis_store_t *)store)->client, pchild);
 }
 
-/* Reads "/N" or "" as a database number; whether it is one. */
-static int parse_database(const char *text, int *database)
+/* What the settings leave to us. */
+static void set_defaults(redis_options_t *o, const store_config_t *cfg)
 {
-    *database = 0;
-    if (!*text)
-        return 1;
-    if (strspn(text, "0123456789") != strlen(text) || strlen(text) > 4)
-        return 0;
-    *database = atoi(text);
-    return 1;
-}
-
-/* Reads a port, "" for Redis' own; whether it is one (apr_uri_parse() lets numbers wrap). */
-static int parse_port(const char *text, int *port)
-{
-    apr_size_t digits = text ? strspn(text, "0123456789") : 0;
-
-    *port = 6379;
-    if (!text || !*text)
-        return 1;
-    if (text[digits] || digits > 5)
-        return 0;
-    *port = atoi(text);
-    return *port >= 1 && *port <= 65535;
-}
-
-/* Parses redis://[user@]host[:port][/db]; whether it is that. */
-static int parse_tcp(redis_options_t *o, const char *url, apr_pool_t *p)
-{
-    const char *path;
-    apr_uri_t uri;
-
-    if (apr_uri_parse(p, url, &uri) != APR_SUCCESS || !uri.hostname || !*uri.hostname ||
-        uri.query || uri.fragment || uri.password)
-        return 0;
-    o->host = uri.hostname;
-    if (!parse_port(uri.port_str, &o->port))
-        return 0;
-    if (uri.user && *uri.user && !o->user)
-        o->user = uri.user;
-    path = uri.path && *uri.path == '/' ? uri.path + 1 : "";
-    return parse_database(path, &o->database);
-}
-
-/* Parses redis+unix:///path[?db=N]; whether it is that. */
-static int parse_unix(redis_options_t *o, const char *url, apr_pool_t *p)
-{
-    const char *rest = strchr(url, ':') + 1;
-    const char *query;
-
-    if (strncmp(rest, "///", 3) == 0)
-        rest += 2;
-    if (rest[0] != '/' || rest[1] == '/' || !rest[1])
-        return 0;
-    query = strchr(rest, '?');
-    o->path = query ? apr_pstrmemdup(p, rest, query - rest) : rest;
-    if (!query)
-        return 1;
-    return strncmp(query, "?db=", 4) == 0 && parse_database(query + 4, &o->database);
-}
-
-/* Fills self->base.display: the URL without a user. */
-static void set_display(redis_store_t *self, const store_provider_t *provider, apr_pool_t *p)
-{
-    const redis_options_t *o = &self->options;
-    const char *host = o->host;
-
-    if (o->kind == REDIS_UNIX)
-        self->base.display =
-            apr_psprintf(p, "%s://%s%s%s", provider->name, o->path, o->database ? "?db=" : "",
-                         o->database ? apr_itoa(p, o->database) : "");
-    else
-        self->base.display =
-            apr_psprintf(p, strchr(host, ':') ? "%s://[%s]:%d/%d" : "%s://%s:%d/%d", provider->name,
-                         host, o->port, o->database);
-}
-
-/* Makes a store of any of the three kinds. */
-static const char *create(store_t **pstore, const store_provider_t *provider, redis_kind_e kind,
-                          const store_config_t *cfg, apr_pool_t *p)
-{
-    redis_store_t *self = apr_pcalloc(p, sizeof(*self));
-    redis_options_t *o = &self->options;
-    const char *at = strchr(cfg->url, '@');
-    const char *error;
-
-    self->base.provider = provider;
-    o->kind = kind;
     o->user = cfg->user;
     o->password_file = cfg->password_file;
+    o->sentinel_user = cfg->sentinel_user;
+    o->sentinel_password_file = cfg->sentinel_password_file;
     o->ca_file = cfg->ca_file;
     o->certificate_file = cfg->certificate_file;
     o->key_file = cfg->key_file;
     o->connect_timeout = cfg->connect_timeout > 0 ? cfg->connect_timeout : CONNECT_TIMEOUT;
     o->command_timeout = cfg->command_timeout > 0 ? cfg->command_timeout : COMMAND_TIMEOUT;
+    o->relocate_timeout = cfg->relocate_timeout > 0 ? cfg->relocate_timeout : RELOCATE_TIMEOUT;
     o->connections = cfg->connections > 0 ? cfg->connections : 1;
-    if (kind != REDIS_UNIX && at &&
-        memchr(strchr(cfg->url, ':') + 1, ':', at - strchr(cfg->url, ':') - 1))
-        return "the store's URL must not hold a password; give it in a file";
-    if (!(kind == REDIS_UNIX ? parse_unix(o, cfg->url, p) : parse_tcp(o, cfg->url, p)))
-        return apr_psprintf(p, "the store's URL is not %s",
-                            kind == REDIS_UNIX ? "redis+unix:///path[?db=N]"
-                                               : "redis[s]://[user@]host[:port][/db]");
+    o->wait_replicas = cfg->wait_replicas;
+    o->wait_time = cfg->wait_time > 0 ? cfg->wait_time : WAIT_TIME;
+}
+
+static const char *redis_create(store_t **pstore, const store_config_t *cfg, apr_pool_t *p)
+{
+    redis_store_t *self = apr_pcalloc(p, sizeof(*self));
+    redis_options_t *o = &self->options;
+    const char *error;
+    int i;
+
+    set_defaults(o, cfg);
+    error = redis_url_parse(o, cfg->url, p);
+    if (error)
+        return error;
+    for (i = 0; i < PROVIDERS; i++) {
+        if (strncasecmp(cfg->url, providers[i]->name, strlen(providers[i]->name)) == 0 &&
+            cfg->url[strlen(providers[i]->name)] == ':')
+            self->base.provider = providers[i];
+    }
     if (o->user && !o->password_file)
         return "the store has a user, but no password file";
+    if (o->sentinel_user && !o->sentinel_password_file)
+        return "the sentinels have a user, but no password file";
+    if (o->sentinel_password_file && o->topology != REDIS_SENTINEL)
+        return "a password of sentinels is of use with redis+sentinel: only";
     error = redis_digest_scripts(self, p);
     if (error)
         return error;
-    set_display(self, provider, p);
-    self->pool = redis_pool_make(o, p);
+    self->base.display = redis_url_display(o, p);
+    self->client = redis_client_make(o, p);
     *pstore = &self->base;
     return NULL;
-}
-
-static const char *create_tcp(store_t **pstore, const store_config_t *cfg, apr_pool_t *p)
-{
-    return create(pstore, &store_redis, REDIS_TCP, cfg, p);
-}
-
-static const char *create_tls(store_t **pstore, const store_config_t *cfg, apr_pool_t *p)
-{
-    return create(pstore, &store_rediss, REDIS_TLS, cfg, p);
-}
-
-static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_pool_t *p)
-{
-    return create(pstore, &store_redis_unix, REDIS_UNIX, cfg, p);
 }
 
 #define REDIS_SLOTS                                                                         \
@@ -281,7 +209,13 @@ static const char *create_unix(store_t **pstore, const store_config_t *cfg, apr_
     .revoke_certificate = redis_revoke_certificate, .find_revoked = redis_find_revoked,     \
     .list_revoked = redis_list_revoked, .get_crl = redis_get_crl, .put_crl = redis_put_crl
 
-const store_provider_t store_redis = {.name = "redis", .create = create_tcp, REDIS_SLOTS};
-const store_provider_t store_rediss = {.name = "rediss", .create = create_tls, REDIS_SLOTS};
-const store_provider_t store_redis_unix = {
-    .name = "redis+unix", .create = create_unix, REDIS_SLOTS};
+#define PROVIDER(variable, scheme) \
+    const store_provider_t variable = {.name = scheme, .create = redis_create, REDIS_SLOTS}
+
+PROVIDER(store_redis, "redis");
+PROVIDER(store_rediss, "rediss");
+PROVIDER(store_redis_unix, "redis+unix");
+PROVIDER(store_redis_sentinel, "redis+sentinel");
+PROVIDER(store_rediss_sentinel, "rediss+sentinel");
+PROVIDER(store_redis_cluster, "redis+cluster");
+PROVIDER(store_rediss_cluster, "rediss+cluster");

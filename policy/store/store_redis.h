@@ -4,7 +4,7 @@
 #ifndef STORE_REDIS_H
 #define STORE_REDIS_H
 
-#include "redis_pool.h"
+#include "redis_client.h"
 #include "store.h"
 #include "store_redis_reply.h"
 
@@ -39,7 +39,7 @@ typedef enum {
 typedef struct redis_store_t {
     store_t base;
     redis_options_t options;
-    redis_pool_t *pool;
+    redis_client_t *client;
     const char *sha[REDIS_SCRIPT_COUNT]; /* hex SHA-1, by which the server knows a script */
 } redis_store_t;
 
@@ -63,12 +63,16 @@ const char *redis_key(const char *service, const char *name, apr_pool_t *p);
 /* Starts the arguments of a script with the prefix of the service's keys. */
 void redis_start_args(redis_args_t *args, const char *service, apr_pool_t *p);
 
-/* Sends a command; error replies become a status. */
+/* Sends a command whose argv[1] is a key, and that may be repeated; error replies become a
+ * status. */
 apr_status_t redis_command(redis_store_t *self, redisReply **preply, int argc, const char **argv,
-                           const size_t *lengths, apr_pool_t *p);
+                           apr_pool_t *p);
 
-/* Runs a script by its digest, or by its text when the server does not know it; gives an array of
- * at least min. */
+/*
+ * Runs a script by its digest, or by its text when the server does not know it; gives an array of
+ * at least min.  APR_EAGAIN with *preply set: done, but fewer replicas than ScepStoreWait wants
+ * have it; with every other error *preply is of no use.
+ */
 apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *service,
                        const redis_args_t *args, unsigned min, redisReply **preply, apr_pool_t *p);
 

@@ -1,18 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calling the server: a script's arguments, EVALSHA, error replies; see store_redis.h. */
 #include "store_redis.h"
+#include "redis_rule.h"
 #include "redis_scripts.h"
 #include <apr_strings.h>
 #include <openssl/evp.h>
 #include <string.h>
 
-static const char *const scripts[REDIS_SCRIPT_COUNT] = {
-    redis_script_issue,    redis_script_claim,  redis_script_commit, redis_script_fail,
-    redis_script_pend,     redis_script_poll,   redis_script_revoke, redis_script_sweep,
-    redis_script_announce, redis_script_decide, redis_script_list,   redis_script_records,
-    redis_script_take,     redis_script_settle, redis_script_outbox, redis_script_lease,
-    redis_script_count,    redis_script_revoke_certificate, redis_script_list_revoked,
-    redis_script_get_crl,  redis_script_put_crl, redis_script_inventory};
+/* How a script may be treated; an answer that was lost is asked for again only where that gives the
+ * same answer (store.h), or one that its caller can do with. */
+#define ONCE 0
+#define AGAIN 1           /* may be repeated */
+#define KEPT (AGAIN | 2)  /* and replicas must have it: it allows, ends or revokes something */
+
+static const struct {
+    const char *text;
+    int treat;
+} scripts[REDIS_SCRIPT_COUNT] = {
+    [REDIS_SCRIPT_ISSUE] = {redis_script_issue, AGAIN},   /* same id */
+    [REDIS_SCRIPT_CLAIM] = {redis_script_claim, KEPT},    /* same nonce */
+    [REDIS_SCRIPT_COMMIT] = {redis_script_commit, KEPT},  /* same fence */
+    [REDIS_SCRIPT_FAIL] = {redis_script_fail, AGAIN},     /* same fence */
+    [REDIS_SCRIPT_PEND] = {redis_script_pend, KEPT},      /* same fence */
+    [REDIS_SCRIPT_POLL] = {redis_script_poll, KEPT},      /* same nonce */
+    [REDIS_SCRIPT_REVOKE] = {redis_script_revoke, KEPT},  /* ends a life time */
+    [REDIS_SCRIPT_SWEEP] = {redis_script_sweep, AGAIN},
+    [REDIS_SCRIPT_ANNOUNCE] = {redis_script_announce, AGAIN},
+    [REDIS_SCRIPT_DECIDE] = {redis_script_decide, KEPT}, /* the same decision again is OK */
+    [REDIS_SCRIPT_LIST] = {redis_script_list, AGAIN},
+    [REDIS_SCRIPT_RECORDS] = {redis_script_records, AGAIN},
+    [REDIS_SCRIPT_TAKE] = {redis_script_take, AGAIN},     /* what was lost is due after its lease */
+    [REDIS_SCRIPT_SETTLE] = {redis_script_settle, AGAIN}, /* NOTFOUND: it was done */
+    [REDIS_SCRIPT_OUTBOX] = {redis_script_outbox, AGAIN},
+    [REDIS_SCRIPT_LEASE] = {redis_script_lease, AGAIN},  /* same holder */
+    [REDIS_SCRIPT_COUNTER] = {redis_script_count, ONCE}, /* would count a failure twice */
+    [REDIS_SCRIPT_REVOKE_CERTIFICATE] = {redis_script_revoke_certificate, KEPT}, /* EXISTS */
+    [REDIS_SCRIPT_LIST_REVOKED] = {redis_script_list_revoked, AGAIN},
+    [REDIS_SCRIPT_GET_CRL] = {redis_script_get_crl, AGAIN},
+    [REDIS_SCRIPT_PUT_CRL] = {redis_script_put_crl, KEPT}, /* CONFLICT: the caller gets that one */
+    [REDIS_SCRIPT_INVENTORY] = {redis_script_inventory, AGAIN}};
 
 /* Appends bytes. */
 void redis_add_bytes(redis_args_t *args, const void *data, size_t len)
@@ -54,35 +80,22 @@ void redis_start_args(redis_args_t *args, const char *service, apr_pool_t *p)
     redis_add_text(args, redis_key(service, "", p));
 }
 
-/* The status of an error reply, with its text recorded; the ones that tell of a failover also drop
- * the idle connections. */
+/* The status of an error reply, with its text recorded. */
 static apr_status_t error_reply(redis_store_t *self, const redisReply *reply, apr_pool_t *p)
 {
-    static const char *const other_server[] = {"READONLY", "LOADING", "MASTERDOWN", NULL};
-    static const char *const denied[] = {"NOAUTH", "WRONGPASS", "NOPERM", NULL};
-    size_t len = strcspn(reply->str, " ");
-    apr_status_t rv = APR_EGENERAL;
-    int i;
+    apr_status_t rv = redis_rule(reply->str) == REDIS_RULE_DENIED ? APR_EACCES : APR_EGENERAL;
 
-    for (i = 0; other_server[i]; i++) {
-        if (len == strlen(other_server[i]) && strncmp(reply->str, other_server[i], len) == 0)
-            redis_pool_flush(self->pool);
-    }
-    for (i = 0; denied[i]; i++) {
-        if (len == strlen(denied[i]) && strncmp(reply->str, denied[i], len) == 0)
-            rv = APR_EACCES;
-    }
     if (strncmp(reply->str, "ERR unknown command", 19) == 0)
         return store_set_error(p, rv, "%s: the server does not know a command that we need",
                                self->base.display);
     return store_set_error(p, rv, "%s: the server says: %.200s", self->base.display, reply->str);
 }
 
-/* Sends a command; error replies become a status. */
 apr_status_t redis_command(redis_store_t *self, redisReply **preply, int argc, const char **argv,
-                           const size_t *lengths, apr_pool_t *p)
+                           apr_pool_t *p)
 {
-    apr_status_t rv = redis_pool_command(preply, self->pool, argc, argv, lengths, p);
+    redis_call_t call = {argc, argv, NULL, argv[1], 1, 0};
+    apr_status_t rv = redis_client_call(preply, self->client, &call, p);
 
     if (rv == APR_SUCCESS && (*preply)->type == REDIS_REPLY_ERROR)
         rv = error_reply(self, *preply, p);
@@ -95,40 +108,42 @@ apr_status_t redis_bad_reply(const redis_store_t *self, apr_pool_t *p)
     return store_set_error(p, APR_EGENERAL, "%s: unexpected answer", self->base.display);
 }
 
-/* Runs a script by its digest, or by its text when the server does not know it; gives an array of
- * at least min. */
 apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *service,
                        const redis_args_t *args, unsigned min, redisReply **preply, apr_pool_t *p)
 {
     const char *argv[REDIS_ARGS_MAX + 4];
     size_t lengths[REDIS_ARGS_MAX + 4];
+    redis_call_t call = {args->count + 4, argv, lengths, NULL, 0, 0};
     apr_status_t rv;
     int i;
 
+    call.key = redis_key(service, "idx", p);
+    call.repeatable = (scripts[script].treat & AGAIN) != 0;
+    call.durable = scripts[script].treat == KEPT;
     argv[0] = "EVALSHA";
     argv[1] = self->sha[script];
     argv[2] = "1";
-    argv[3] = redis_key(service, "idx", p);
+    argv[3] = call.key;
     for (i = 0; i < 4; i++)
         lengths[i] = strlen(argv[i]);
     memcpy(argv + 4, args->values, args->count * sizeof(argv[0]));
     memcpy(lengths + 4, args->lengths, args->count * sizeof(lengths[0]));
-    rv = redis_pool_command(preply, self->pool, args->count + 4, argv, lengths, p);
+    rv = redis_client_call(preply, self->client, &call, p);
     if (rv == APR_SUCCESS && (*preply)->type == REDIS_REPLY_ERROR &&
         strncmp((*preply)->str, "NOSCRIPT", 8) == 0) {
         argv[0] = "EVAL";
-        argv[1] = scripts[script];
+        argv[1] = scripts[script].text;
         lengths[0] = 4;
         lengths[1] = strlen(argv[1]);
-        rv = redis_pool_command(preply, self->pool, args->count + 4, argv, lengths, p);
+        rv = redis_client_call(preply, self->client, &call, p);
     }
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS && !(rv == APR_EAGAIN && *preply))
         return rv;
     if ((*preply)->type == REDIS_REPLY_ERROR)
         return error_reply(self, *preply, p);
     if ((*preply)->type != REDIS_REPLY_ARRAY || (*preply)->elements < min)
         return redis_bad_reply(self, p);
-    return APR_SUCCESS;
+    return rv;
 }
 
 apr_status_t redis_run_word(redis_store_t *self, redis_script_e script, const char *service,
@@ -152,7 +167,9 @@ const char *redis_digest_scripts(redis_store_t *self, apr_pool_t *p)
     int i;
 
     for (i = 0; i < REDIS_SCRIPT_COUNT; i++) {
-        if (EVP_Digest(scripts[i], strlen(scripts[i]), digest, &len, EVP_sha1(), NULL) != 1)
+        const char *text = scripts[i].text;
+
+        if (EVP_Digest(text, strlen(text), digest, &len, EVP_sha1(), NULL) != 1)
             return "SHA-1 is not available, which Redis names its scripts by";
         self->sha[i] = crypt_hex(digest, len, 0, p);
     }

@@ -40,6 +40,35 @@ static void add_adopted(redis_args_t *args, const store_challenge_t *ch, apr_poo
     redis_add_text(args, ch->bound);
 }
 
+/*
+ * Ends a claim that too few replicas have, so that the device need not wait for the end of its
+ * lease: nothing was signed yet.  One that was taken over from somebody, who may have signed, stays
+ * as it is.  Should this be lost, the lease ends.
+ */
+static void let_go(redis_store_t *self, const char *service, const store_claim_t *claim,
+                   const redisReply *reply, apr_pool_t *p)
+{
+    store_result_e result;
+    redis_args_t args;
+    apr_pool_t *sub;
+    store_tx_t tx;
+
+    store_clear_tx(&tx);
+    /* the cause that the caller is told is the claim's */
+    apr_pool_create(&sub, p);
+    if (read_answer(self, reply, claim->tx_key, &result, &tx, sub) == APR_SUCCESS &&
+        result == STORE_CLAIMED && strcmp(tx.serial, claim->serial) == 0) {
+        redis_start_args(&args, service, sub);
+        redis_add_text(&args, claim->tx_key);
+        redis_add_number(&args, tx.fence, sub);
+        redis_add_text(&args, "0");
+        redis_add_text(&args, "replicas");
+        redis_add_span(&args, claim->retention, 1, sub);
+        (void)redis_run_word(self, REDIS_SCRIPT_FAIL, service, &args, ENDED, &result, sub);
+    }
+    apr_pool_destroy(sub);
+}
+
 apr_status_t redis_claim(store_t *store, const char *service, const store_claim_t *claim,
                          store_result_e *result, store_tx_t *tx, apr_pool_t *p)
 {
@@ -73,6 +102,8 @@ apr_status_t redis_claim(store_t *store, const char *service, const store_claim_
     rv = redis_run(self, REDIS_SCRIPT_CLAIM, service, &args, 4, &reply, p);
     if (rv == APR_SUCCESS)
         rv = read_answer(self, reply, claim->tx_key, result, tx, p);
+    else if (rv == APR_EAGAIN && reply)
+        let_go(self, service, claim, reply, p);
     return rv;
 }
 
@@ -189,7 +220,7 @@ static apr_status_t get_tx(redis_store_t *self, const char *service, const char 
     int ok = 1;
 
     argv[1] = redis_key(service, apr_pstrcat(p, "tx:", tx_key, NULL), p);
-    rv = redis_command(self, preply, 2, argv, NULL, p);
+    rv = redis_command(self, preply, 2, argv, p);
     if (rv == APR_SUCCESS && !reply_tx(*preply, tx_key, tx, p))
         rv = redis_bad_reply(self, p);
     if (rv == APR_SUCCESS && strcmp(tx->state, "pending") == 0) {
@@ -209,7 +240,7 @@ apr_status_t redis_find(store_t *store, const char *service, const char *tx_key,
 
     if (rv == APR_SUCCESS && *tx->challenge_id) {
         argv[1] = redis_key(service, apr_pstrcat(p, "ch:", tx->challenge_id, NULL), p);
-        rv = redis_command(self, &reply, 2, argv, NULL, p);
+        rv = redis_command(self, &reply, 2, argv, p);
         if (rv == APR_SUCCESS && !reply_challenge(reply, tx->challenge_id, &tx->challenge, p))
             rv = redis_bad_reply(self, p);
     }
@@ -228,7 +259,7 @@ apr_status_t redis_find_certificate(store_t *store, const char *service, const c
     apr_status_t rv;
 
     argv[1] = redis_key(service, apr_pstrcat(p, "sn:", serial, NULL), p);
-    rv = redis_command(self, &reply, 2, argv, NULL, p);
+    rv = redis_command(self, &reply, 2, argv, p);
     if (rv != APR_SUCCESS || reply->type == REDIS_REPLY_NIL)
         return rv;
     tx_key = reply_text(reply);

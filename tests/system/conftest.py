@@ -20,6 +20,7 @@ import conf             # noqa: E402
 import env              # noqa: E402
 import httpd as httpds  # noqa: E402
 import pki              # noqa: E402
+import redis_nodes      # noqa: E402
 import servers          # noqa: E402
 
 
@@ -97,6 +98,14 @@ class Factory:
 
     def redis(self, **how):
         self.made.append(servers.Redis(**how))
+        return self.made[-1].start()
+
+    def sentinels(self, **how):
+        self.made.append(redis_nodes.Sentinels(**how))
+        return self.made[-1].start()
+
+    def cluster(self, **how):
+        self.made.append(redis_nodes.Cluster(**how))
         return self.made[-1].start()
 
     def haproxy(self, hosts):

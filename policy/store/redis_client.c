@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands to the master of a key; see redis_client.h. */
+#include "redis_client.h"
+#include "redis_pool.h"
+#include "redis_rule.h"
+#include "redis_topology.h"
+#include "redis_url.h"
+#include "store.h"
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+
+#define FAILURES_MAX 3
+#define BREAK_TIME apr_time_from_sec(5)
+#define BREAK_TIME_MOVING apr_time_from_sec(1)
+#define NAP_MIN apr_time_from_msec(10)
+#define NAP_MAX apr_time_from_msec(100)
+#define FOLLOW_MAX 5 /* nodes that send on to each other */
+
+struct redis_client_t {
+    redis_peer_t peer;
+    redis_pool_t *pool;
+    redis_topology_t *topology;
+    apr_thread_mutex_t *mutex; /* guards all below */
+    int failures;              /* in a row */
+    apr_time_t closed_until;   /* breaker, redis_now() */
+};
+
+/* One call on its way. */
+typedef struct try_t {
+    redis_client_t *client;
+    const redis_call_t *call;
+    apr_pool_t *p;
+    int slot, moves, follows;
+    apr_time_t end; /* of looking for a master */
+    redis_address_t address;
+    redisReply *reply;
+    int dead; /* an idle connection that had died: at once again, on a new one */
+} try_t;
+
+/* What comes after a try. */
+typedef enum { TRY_DONE, TRY_AT_ONCE, TRY_LATER } try_next_e;
+
+/* Whether servers may be asked now; while the breaker is open one caller per turn may. */
+static int may_ask(redis_client_t *client)
+{
+    apr_time_t now = redis_now();
+    int may = 1;
+
+    apr_thread_mutex_lock(client->mutex);
+    if (client->failures >= FAILURES_MAX) {
+        may = now >= client->closed_until;
+        if (may)
+            client->closed_until =
+                now + (redis_topology_moves(client->topology) ? BREAK_TIME_MOVING : BREAK_TIME);
+    }
+    apr_thread_mutex_unlock(client->mutex);
+    return may;
+}
+
+/* Counts how a call ended. */
+static void count(redis_client_t *client, int ok)
+{
+    apr_thread_mutex_lock(client->mutex);
+    if (ok)
+        client->failures = 0;
+    else {
+        if (client->failures < FAILURES_MAX)
+            client->failures++;
+        if (client->failures == FAILURES_MAX)
+            client->closed_until =
+                redis_now() +
+                (redis_topology_moves(client->topology) ? BREAK_TIME_MOVING : BREAK_TIME);
+    }
+    apr_thread_mutex_unlock(client->mutex);
+}
+
+/* Adds the server's name, and the status where no cause is recorded, to the text in p. */
+static apr_status_t explain(const try_t *t, apr_status_t rv, const char *before)
+{
+    const redis_options_t *o = t->client->peer.options;
+    const char *text = store_error(t->p);
+    char message[120];
+
+    if (text == before)
+        text = apr_strerror(rv, message, sizeof(message));
+    return store_set_error(t->p, rv, "%s: %s",
+                           o->kind == REDIS_UNIX ? o->path
+                                                 : redis_address_text(&t->address, t->p), text);
+}
+
+/* When a step that begins now has to be over: a new master's steps end with the search. */
+static apr_time_t step_end(const try_t *t, apr_interval_time_t span)
+{
+    apr_time_t now = redis_now(), end = now + span;
+
+    return t->moves && t->end > now && t->end < end ? t->end : end;
+}
+
+/* A connection to the master, idle or new. */
+static apr_status_t connect_to(redis_conn_t **pconn, try_t *t)
+{
+    redis_client_t *client = t->client;
+    apr_time_t deadline = step_end(t, client->peer.options->connect_timeout);
+    apr_status_t rv;
+
+    *pconn = t->dead ? NULL : redis_pool_take(client->pool, &t->address);
+    if (*pconn)
+        return APR_SUCCESS;
+    rv = redis_conn_open(pconn, &client->peer, &t->address, REDIS_AS_STORE, deadline, t->p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = redis_topology_admit(client->topology, *pconn, deadline, t->p);
+    if (rv == APR_SUCCESS)
+        redis_pool_adopt(client->pool, *pconn);
+    else {
+        redis_conn_close(*pconn);
+        *pconn = NULL;
+    }
+    return rv;
+}
+
+/*
+ * Waits until as many replicas as wanted have what was written on this connection.  APR_EAGAIN:
+ * fewer have it; any other status: it is not known, the connection must be closed.
+ */
+static apr_status_t wait_for_replicas(redis_conn_t *conn, const try_t *t, redisReply **perror)
+{
+    const redis_options_t *o = t->client->peer.options;
+    const char *argv[3] = {"WAIT", NULL, NULL};
+    redisReply *reply = NULL;
+    apr_status_t rv;
+
+    argv[1] = apr_itoa(t->p, o->wait_replicas);
+    argv[2] = apr_psprintf(t->p, "%" APR_INT64_T_FMT, apr_time_as_msec(o->wait_time));
+    rv = redis_conn_command(conn, &reply, 3, argv, NULL,
+                            redis_now() + o->wait_time + o->command_timeout, t->p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        *perror = reply;
+        return APR_SUCCESS;
+    }
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return store_set_error(t->p, APR_EGENERAL, "the answer to WAIT is no number");
+    if (reply->integer < o->wait_replicas)
+        return store_set_error(t->p, APR_EAGAIN, "%d of %d replicas have it after %d ms",
+                               (int)reply->integer, o->wait_replicas,
+                               (int)apr_time_as_msec(o->wait_time));
+    return APR_SUCCESS;
+}
+
+/* Sends the command on a connection; t->reply is its answer, or that of a WAIT that failed. */
+static apr_status_t talk(redis_conn_t *conn, try_t *t)
+{
+    const redis_options_t *o = t->client->peer.options;
+    const redis_call_t *call = t->call;
+    apr_status_t rv = redis_conn_command(conn, &t->reply, call->argc, call->argv, call->lengths,
+                                         step_end(t, o->command_timeout), t->p);
+
+    if (rv == APR_SUCCESS && call->durable && o->wait_replicas > 0 &&
+        t->reply->type != REDIS_REPLY_ERROR)
+        rv = wait_for_replicas(conn, t, &t->reply);
+    return rv;
+}
+
+/* What comes after an answer. */
+static try_next_e after_answer(try_t *t)
+{
+    redis_client_t *client = t->client;
+    redis_address_t to;
+    int slot;
+
+    if (!t->moves || t->reply->type != REDIS_REPLY_ERROR)
+        return TRY_DONE;
+    switch (redis_rule(t->reply->str)) {
+    case REDIS_RULE_FOLLOW:
+        if (!redis_rule_moved(t->reply->str, &t->address, &slot, &to))
+            return TRY_DONE;
+        redis_topology_moved(client->topology, slot, &to);
+        return ++t->follows <= FOLLOW_MAX ? TRY_AT_ONCE : TRY_LATER;
+    case REDIS_RULE_MOVE:
+        redis_topology_doubt(client->topology, &t->address);
+        redis_pool_flush(client->pool, &t->address);
+        return TRY_LATER;
+    case REDIS_RULE_LATER:
+        return TRY_LATER;
+    case REDIS_RULE_HALF:
+        return t->call->repeatable ? TRY_LATER : TRY_DONE;
+    case REDIS_RULE_TELL:
+    case REDIS_RULE_DENIED:
+        break;
+    }
+    return TRY_DONE;
+}
+
+/*
+ * What comes after too few replicas had it: they may follow another master already, as they do for
+ * some seconds in a failover that was ordered.
+ */
+static try_next_e after_short(try_t *t)
+{
+    redis_client_t *client = t->client;
+    redis_address_t before = t->address;
+    apr_pool_t *sub;
+    apr_status_t rv;
+
+    if (!t->moves || ++t->follows > FOLLOW_MAX)
+        return TRY_DONE;
+    redis_topology_doubt(client->topology, &before);
+    /* the cause that is told stays that of the call */
+    apr_pool_create(&sub, t->p);
+    rv = redis_topology_find(&t->address, client->topology, t->slot, t->end, sub);
+    apr_pool_destroy(sub);
+    if (rv != APR_SUCCESS || redis_address_same(&t->address, &before)) {
+        t->address = before;
+        return TRY_DONE;
+    }
+    redis_pool_flush(client->pool, &before);
+    return TRY_AT_ONCE;
+}
+
+/* What comes after a step that failed; sent: the command may have been done. */
+static try_next_e after_failure(try_t *t, apr_status_t rv, const redis_conn_t *conn)
+{
+    redis_client_t *client = t->client;
+    int sent = conn != NULL, dead = sent && conn->used && !APR_STATUS_IS_TIMEUP(rv);
+
+    t->reply = NULL;
+    redis_pool_flush(client->pool, &t->address);
+    if (sent && !t->call->repeatable) {
+        redis_topology_doubt(client->topology, &t->address);
+        return TRY_DONE;
+    }
+    if (dead && !t->dead) {
+        t->dead = 1;
+        return TRY_AT_ONCE;
+    }
+    t->dead = 0;
+    redis_topology_doubt(client->topology, &t->address);
+    return t->moves && rv != APR_EACCES ? TRY_LATER : TRY_DONE;
+}
+
+/* One try; *prv is what comes of it if it is the last one. */
+static try_next_e try_once(try_t *t, apr_status_t *prv)
+{
+    redis_client_t *client = t->client;
+    const char *before = store_error(t->p);
+    redis_conn_t *conn = NULL;
+    try_next_e next;
+
+    t->reply = NULL;
+    *prv = redis_topology_find(&t->address, client->topology, t->slot, t->end, t->p);
+    if (*prv != APR_SUCCESS)
+        return TRY_LATER;
+    *prv = connect_to(&conn, t);
+    if (*prv == APR_SUCCESS)
+        *prv = talk(conn, t);
+    if (*prv != APR_SUCCESS)
+        (void)explain(t, *prv, before);
+    if (*prv == APR_SUCCESS || (*prv == APR_EAGAIN && t->reply)) {
+        next = *prv == APR_SUCCESS ? after_answer(t) : after_short(t);
+        redis_pool_give(client->pool, conn);
+    }
+    else {
+        next = after_failure(t, *prv, conn);
+        redis_conn_close(conn);
+    }
+    return next;
+}
+
+apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
+                               const redis_call_t *call, apr_pool_t *p)
+{
+    apr_interval_time_t nap = NAP_MIN;
+    apr_status_t rv;
+    try_next_e next;
+    try_t t = {.client = client, .call = call, .p = p};
+
+    *preply = NULL;
+    if (!client->mutex)
+        return store_set_error(p, APR_EINIT, "not set up in this process");
+    t.moves = redis_topology_moves(client->topology);
+    t.slot = redis_topology_slot(call->key);
+    t.end = redis_now() + client->peer.options->relocate_timeout;
+    if (!may_ask(client))
+        return store_set_error(p, APR_ECONNREFUSED,
+                               "%s: not asked for a few seconds after %d failures",
+                               redis_url_display(client->peer.options, p), FAILURES_MAX);
+    do {
+        next = try_once(&t, &rv);
+        if (next == TRY_LATER && redis_now() < t.end) {
+            apr_sleep(nap);
+            nap = nap * 3 / 2 < NAP_MAX ? nap * 3 / 2 : NAP_MAX;
+        }
+    } while (next == TRY_AT_ONCE || (next == TRY_LATER && redis_now() < t.end));
+    count(client, t.reply && next == TRY_DONE);
+    *preply = t.reply;
+    return rv;
+}
+
+redis_client_t *redis_client_make(const redis_options_t *options, apr_pool_t *p)
+{
+    redis_client_t *client = apr_pcalloc(p, sizeof(*client));
+
+    client->peer.options = options;
+    client->pool = redis_pool_make(options->connections, p);
+    client->topology = redis_topology_make(&client->peer, p);
+    return client;
+}
+
+const char *redis_client_prepare(redis_client_t *client, apr_pool_t *p)
+{
+    return redis_peer_prepare(&client->peer, p);
+}
+
+/* Pool cleanup of a child: wipes the passwords. */
+static apr_status_t child_exit(void *baton)
+{
+    return redis_peer_wipe(&((redis_client_t *)baton)->peer);
+}
+
+apr_status_t redis_client_child_init(redis_client_t *client, apr_pool_t *pchild)
+{
+    apr_status_t rv = redis_conn_setup();
+
+    if (rv == APR_SUCCESS)
+        rv = redis_pool_child_init(client->pool, pchild);
+    if (rv == APR_SUCCESS)
+        rv = redis_topology_child_init(client->topology, pchild);
+    if (rv != APR_SUCCESS)
+        return rv;
+    client->failures = 0;
+    client->closed_until = 0;
+    apr_pool_cleanup_register(pchild, client, child_exit, apr_pool_cleanup_null);
+    return apr_thread_mutex_create(&client->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+}

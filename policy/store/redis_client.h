@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One command to whoever is the master of its key now, and its answer: connections from the pool,
+ * the master from the topology, errors by the rules (redis_rule.h), one deadline for all of it.
+ *
+ * What is sent again, where the master can be another one later (SENTINEL, CLUSTER), until
+ * relocate_timeout is over:
+ *   - what was not sent at all, since nobody was there, or refused before it did anything;
+ *   - what may have been done, its answer lost (closed, timed out): only a repeatable command.
+ * A single server gets a repeatable command once more where an idle connection turned out dead;
+ * otherwise what it says, or does not say, is told.
+ */
+#ifndef REDIS_CLIENT_H
+#define REDIS_CLIENT_H
+
+#include "redis_conn.h"
+
+typedef struct redis_client_t redis_client_t;
+
+typedef struct redis_call_t {
+    int argc;
+    const char **argv;
+    const size_t *lengths; /* NULL: all of argv are texts */
+    const char *key;       /* by whose slot a cluster's node is found */
+    int repeatable;        /* doing it twice is as doing it once, and gives the same answer */
+    int durable;           /* replicas must have it (wait_replicas) before it counts; repeatable */
+} redis_call_t;
+
+/* No I/O.  options are kept. */
+redis_client_t *redis_client_make(const redis_options_t *options, apr_pool_t *p);
+
+/* Reads passwords, trust anchors and keys, as root.  May be repeated.  Error text in p, NULL on
+ * success. */
+const char *redis_client_prepare(redis_client_t *client, apr_pool_t *p);
+
+/* In each child: forgets the parent's connections, opens none; closed with pchild. */
+apr_status_t redis_client_child_init(redis_client_t *client, apr_pool_t *pchild);
+
+/*
+ * Sends a command; the reply lives in p.  An error reply is handed out, too (REDIS_REPLY_ERROR).
+ * APR_EAGAIN with a reply: it was done, but fewer replicas than wanted have it.  Else *preply is
+ * NULL: APR_TIMEUP at the deadline; any other status: refused, closed, garbage; the cause is
+ * recorded in p (store_error()), with the server's address.  After three failures in a row nothing
+ * is asked for five seconds (one second where the master can move), then one caller tries.
+ */
+apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
+                               const redis_call_t *call, apr_pool_t *p);
+
+#endif /* REDIS_CLIENT_H */

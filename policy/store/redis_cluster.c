@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which node of a cluster has which slot; see redis_topology.h. */
+#include "redis_topology.h"
+#include "redis_url.h"
+#include "store.h"
+#include "store_redis_reply.h"
+#include <apr_strings.h>
+#include <string.h>
+
+#define REPLICAS_MAX 16 /* that are remembered of one range */
+
+unsigned short redis_cluster_place(redis_map_t *map, const redis_address_t *address)
+{
+    int i;
+
+    for (i = 0; i < map->count; i++) {
+        if (redis_address_same(&map->nodes[i], address))
+            return (unsigned short)i;
+    }
+    if (map->count == REDIS_CLUSTER_NODES_MAX)
+        return REDIS_CLUSTER_NOBODY;
+    map->nodes[map->count] = *address;
+    return (unsigned short)map->count++;
+}
+
+/* The place of a node "host, port, ..."; an empty, unknown or missing host is the one that was
+ * asked.  NOBODY: it is no node. */
+static unsigned short read_node(redis_map_t *map, const redisReply *node,
+                                const redis_address_t *asked)
+{
+    redis_address_t address;
+    const char *host;
+    apr_int64_t port;
+
+    if (node->type != REDIS_REPLY_ARRAY || node->elements < 2 ||
+        !reply_number(node->element[1], &port))
+        return REDIS_CLUSTER_NOBODY;
+    host = node->element[0]->type == REDIS_REPLY_NIL ? "" : reply_text(node->element[0]);
+    if (!host)
+        return REDIS_CLUSTER_NOBODY;
+    if (!*host || strcmp(host, "?") == 0)
+        host = asked->host;
+    if (!redis_address_set(&address, host, strlen(host), port))
+        return REDIS_CLUSTER_NOBODY;
+    return redis_cluster_place(map, &address);
+}
+
+/* Reads "first, last, master, replicas ..."; whether it is that. */
+static int read_range(redis_map_t *map, const redisReply *range, const redis_address_t *asked)
+{
+    apr_int64_t slot, first, last;
+    unsigned short master;
+    size_t i;
+
+    if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 ||
+        !reply_number(range->element[0], &first) || !reply_number(range->element[1], &last) ||
+        first > last || last >= REDIS_SLOTS)
+        return 0;
+    master = read_node(map, range->element[2], asked);
+    if (master == REDIS_CLUSTER_NOBODY)
+        return 0;
+    for (slot = first; slot <= last; slot++) {
+        if (map->owner[slot] != REDIS_CLUSTER_NOBODY)
+            return 0;
+        map->owner[slot] = master;
+    }
+    /* replicas can be asked when the master is gone */
+    for (i = 3; i < (size_t)range->elements && i < 3 + REPLICAS_MAX; i++)
+        (void)read_node(map, range->element[i], asked);
+    return 1;
+}
+
+int redis_cluster_read(redis_map_t *map, const redisReply *reply, const redis_address_t *asked)
+{
+    int found = 0;
+    size_t i;
+
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return 0;
+    for (i = 0; i < (size_t)reply->elements && i < REDIS_SLOTS; i++)
+        found |= read_range(map, reply->element[i], asked);
+    return found;
+}
+
+apr_status_t redis_cluster_ask(redis_map_t *map, const redis_peer_t *peer,
+                               const redis_address_t *node, apr_time_t deadline, apr_pool_t *p)
+{
+    const redis_options_t *o = peer->options;
+    const char *argv[2] = {"CLUSTER", "SLOTS"};
+    apr_time_t until = redis_now() + o->connect_timeout;
+    redis_conn_t *conn = NULL;
+    redisReply *reply = NULL;
+    apr_status_t rv = redis_conn_open(&conn, peer, node, REDIS_AS_STORE,
+                                      until < deadline ? until : deadline, p);
+
+    until = redis_now() + o->command_timeout;
+    if (rv == APR_SUCCESS)
+        rv = redis_conn_command(conn, &reply, 2, argv, NULL, until < deadline ? until : deadline,
+                                p);
+    redis_conn_close(conn);
+    if (rv != APR_SUCCESS)
+        return rv;
+    memset(map->owner, 0xff, sizeof(map->owner));
+    map->count = 0;
+    if (reply->type == REDIS_REPLY_ERROR)
+        return store_set_error(p, APR_EACCES, "CLUSTER SLOTS is refused: %.*s",
+                               (int)strcspn(reply->str, " "), reply->str);
+    if (!redis_cluster_read(map, reply, node))
+        return store_set_error(p, APR_EGENERAL, "it names no master of any slot");
+    return APR_SUCCESS;
+}
