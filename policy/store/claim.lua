@@ -109,6 +109,9 @@ if needs then
     if uses > 0 then
         if used >= uses then return failed('USED') end
         local hold = P .. 'hold:' .. id
+        -- Where memory is full ZADD fails, so that nothing is signed which commit could not keep;
+        -- ZREM would not, and after a write nothing fails.
+        redis.call('ZADD', hold, 'XX', '0', ARGV[2])
         redis.call('ZREM', hold, ARGV[2])
         local total = redis.call('ZCARD', hold)
         local live = redis.call('ZCOUNT', hold, '(' .. n(now), '+inf')
@@ -148,7 +151,8 @@ if not state then
 end
 -- Nothing was signed with what a failed one reserved, or it was revoked.
 if not state or state == 'failed' then
-    redis.call('HSET', key, 'serial', ARGV[10], 'not_before', ARGV[11])
+    redis.call('HSET', key, 'serial', ARGV[10],
+               'not_before', n(math.min(tonumber(ARGV[11]), now)))
 end
 redis.call('HSET', key, 'state', 'inflight', 'poll', ARGV[3], 'challenge', id, 'nonce', nonce,
            'lease', n(now + lease), 'transaction_id', ARGV[12], 'subject', ARGV[13],

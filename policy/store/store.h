@@ -123,7 +123,8 @@ typedef struct store_claim_t {
     apr_interval_time_t lease;
     apr_interval_time_t retention;
     const char *serial;         /* STORE_SERIAL_LEN hex: proposal */
-    apr_time_t not_before;      /* proposal */
+    apr_time_t not_before;      /* proposal; the store's now, where it is later than that: a host
+                                   whose clock is fast reserves no time that others must wait for */
     const char *transaction_id; /* for find and logs; any bytes without NUL, at most 255 */
     const char *subject;        /* for find and lists */
     const char *template_name;

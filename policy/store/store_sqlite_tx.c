@@ -188,7 +188,8 @@ static void write_claim(sqlite_call_t *c, const store_claim_t *claim,
 {
     apr_int64_t lease = c->now + sqlite_to_ms(claim->lease);
     apr_int64_t keep = sqlite_later(c->now + sqlite_to_ms(claim->retention), lease + MARGIN_MS);
-    apr_int64_t not_before = apr_time_as_msec(claim->not_before);
+    apr_int64_t proposal = apr_time_as_msec(claim->not_before);
+    apr_int64_t not_before = proposal < c->now ? proposal : c->now;
     const char *id = ch ? ch->challenge.id : "";
     apr_int64_t holds = ch && ch->challenge.uses > 0;
 

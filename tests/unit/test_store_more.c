@@ -319,6 +319,21 @@ START_TEST(largest_certificate)
 }
 END_TEST
 
+START_TEST(a_fast_clock_reserves_the_stores_now)
+{
+    store_claim_t claim;
+    apr_time_t before;
+
+    OPEN();
+    ck_assert_int_eq(calls_issue(1, LIFE, 1, 3, 0), STORE_OK);
+    claim = calls_make_claim(1, 1, 1, LEASE);
+    before = apr_time_now() - apr_time_from_sec(1);
+    claim.not_before = apr_time_now() + apr_time_from_sec(3 * 3600);
+    ck_assert_int_eq(calls_send(&claim), STORE_CLAIMED);
+    ck_assert(calls.tx.not_before >= before && calls.tx.not_before <= apr_time_now());
+}
+END_TEST
+
 START_TEST(health)
 {
     const char *text = NULL;
@@ -348,6 +363,7 @@ Suite *test_store_more_suite(void)
     tcase_add_loop_test(all, hostile_texts, 0, KIND_COUNT);
     tcase_add_loop_test(all, arguments, 0, KIND_COUNT);
     tcase_add_loop_test(all, largest_certificate, 0, KIND_COUNT);
+    tcase_add_loop_test(all, a_fast_clock_reserves_the_stores_now, 0, KIND_COUNT);
     tcase_add_loop_test(all, health, 0, KIND_COUNT);
     suite_add_tcase(suite, all);
     return suite;
