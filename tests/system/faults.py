@@ -15,15 +15,16 @@ AWAY = (OSError, http.client.HTTPException)
 
 
 class Site:
-    """One or more hosts on one store that fails where arm() says."""
+    """One or more hosts on one store that fails where arm() says.  redis: more lines of its configuration; clocks: of
+    each host, see httpd.Httpd."""
 
-    def __init__(self, factory, store, hosts=1, service=(), lines=(), backend="fault"):
+    def __init__(self, factory, store, hosts=1, service=(), lines=(), backend="fault", redis=(), clocks=()):
         self.folder = env.folder("fault")
         self.folder.chmod(0o777)
         self.point, self.journal, self.switch = (self.folder / name for name in ("point", "journal", "switch"))
-        self.redis = factory.redis() if store == "redis" else None
+        self.redis = factory.redis(lines=redis) if store == "redis" else None
         secret, self.hosts = secret_file(env.folder("secret")), []
-        for _ in range(hosts):
+        for number in range(hosts):
             made = conf.Service(pki.make(), backend=backend).add(*service)
             if backend.startswith("fault"):
                 made.lines = [line + (" journal=%s switch=%s" % (self.journal, self.switch)
@@ -31,7 +32,9 @@ class Site:
             server = conf.Lines("ScepFaultFile %s" % self.point, "ScepChallengeSecretFile %s" % secret,
                                 "ScepStore fault+" + (self.redis.urls()["tcp"] if self.redis else "sqlite:"),
                                 "ScepRequestTimeout 1s", *lines)
-            self.hosts.append(factory.httpd([made], server=server, fault=True).start())
+            host = factory.httpd([made], server=server, fault=True)
+            host.clock = clocks[number] if clocks else None
+            self.hosts.append(host.start())
 
     def expect(self, *patterns):
         for host in self.hosts:

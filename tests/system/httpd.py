@@ -32,7 +32,7 @@ class Httpd:
         self.fault, self.modules, self.level = fault, modules, level
         self.log = ErrorLog(self.folder / "error_log")
         self.expect = self.log.expect
-        self.process = None
+        self.process, self.clock = None, None   # clock: as faketime takes it, "+3h"; None: the machine's
         for name in ("run", "htdocs"):
             (self.folder / name).mkdir(mode=0o755)
         conf.password_file(self.folder / "users")
@@ -67,7 +67,8 @@ class Httpd:
             self.fault, self.modules, self.level))
 
     def _command(self, *arguments):
-        return [*env.valgrind(self.folder), env.httpd_program(), "-d", str(self.folder),
+        return [*(["faketime", "-m", "-f", self.clock] if self.clock else []), *env.valgrind(self.folder),
+                env.httpd_program(), "-d", str(self.folder),
                 "-f", str(self.folder / "httpd.conf"), *arguments]
 
     def _environment(self):

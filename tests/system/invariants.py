@@ -73,5 +73,5 @@ def check(clients, store, signed=None):
     committed = {row["leaf"] for row in issued.values()}
     if signed is not None and not committed <= set(signed):
         wrong.append("in the store, but not signed by the CA: %s" % (committed - set(signed)))
-    assert not wrong, "\n".join(wrong)
+    assert not wrong, "%d things are wrong:\n%s" % (len(wrong), "\n".join(wrong[:6]))
     return len(set(signed) - committed) if signed is not None else 0
