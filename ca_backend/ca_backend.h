@@ -267,6 +267,9 @@ int ca_is_reason(int reason);
  * why not.  A CA that is left alone after failures is not healthy until that is over. */
 apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p);
 
+/* Whether this process leaves the CA alone at the moment, after failures.  Asks nobody. */
+int ca_is_resting(ca_t *ca);
+
 #endif /* CA_MODULE */
 
 #endif /* CA_BACKEND_H */

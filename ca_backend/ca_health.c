@@ -75,3 +75,10 @@ apr_status_t ca_health(ca_t *ca, const char **text, apr_pool_t *p)
     unlock(ca);
     return known ? rv : ask(ca, text, p);
 }
+
+int ca_is_resting(ca_t *ca)
+{
+    apr_interval_time_t wait;
+
+    return ca_gate_rests(&ca->gate, apr_time_now(), &wait);
+}

@@ -247,6 +247,9 @@ static int mint(request_rec *r, scep_form_e form, const scep_service_conf_t *ser
     apr_table_setn(r->notes, "scep-operation", "mscep_admin");
     outcome_init(&out);
     rv = policy_generate_challenge(service->core.policy, &order, &challenge, &out, log, r->pool);
+    if (challenge) {
+        scep_metrics_outstanding(service, challenge->outstanding);
+    }
     scep_metrics_mint(service, challenge ? SCEP_MINT_ISSUED
                                          : (rv == APR_ENOSPC ? SCEP_MINT_FULL : SCEP_MINT_FAILED));
     if (rv != APR_SUCCESS || !challenge) {

@@ -151,6 +151,26 @@ static void count_intune(scep_metrics_t *metrics, const char *reason)
     }
 }
 
+/* Counts who gave no answer. */
+static void count_away(scep_metrics_t *metrics, const char *reason)
+{
+    static const struct {
+        const char *reason;
+        scep_away_e who;
+    } known[] = {{"store", SCEP_AWAY_STORE},     {"ca-", SCEP_AWAY_CA},
+                 {"webhook", SCEP_AWAY_WEBHOOK}, {"intune", SCEP_AWAY_INTUNE},
+                 {"busy", SCEP_AWAY_BUSY},       {"registration-point", SCEP_AWAY_POINT}};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (!strncmp(known[i].reason, reason, strlen(known[i].reason))) {
+            count(&metrics->away[known[i].who]);
+            return;
+        }
+    }
+    count(&metrics->away[SCEP_AWAY_OTHER]);
+}
+
 void scep_metrics_request(const scep_service_conf_t *service, const request_rec *r,
                           const scep_response_t *response)
 {
@@ -172,6 +192,9 @@ void scep_metrics_request(const scep_service_conf_t *service, const request_rec 
         count(&metrics->refused[out->fail_info + 1]);
         count_bad(metrics, out->reason);
         count_intune(metrics, out->reason);
+    }
+    if (out->result == OUTCOME_UNAVAILABLE) {
+        count_away(metrics, out->reason);
     }
     if (trace->replayed) {
         count(&metrics->replays);
@@ -203,5 +226,12 @@ void scep_metrics_admission(const scep_service_conf_t *service, int queued, int 
     }
     if (refused) {
         count(&service->metrics->refused_busy);
+    }
+}
+
+void scep_metrics_outstanding(const scep_service_conf_t *service, int outstanding)
+{
+    if (service->metrics && outstanding >= 0) {
+        apr_atomic_set64(&service->metrics->outstanding, (apr_uint64_t)outstanding);
     }
 }

@@ -38,6 +38,18 @@ typedef enum {
     SCEP_BADS       /* how many there are */
 } scep_bad_e;
 
+/* Who gave no answer, when the result is unavailable. */
+typedef enum {
+    SCEP_AWAY_STORE,
+    SCEP_AWAY_CA,
+    SCEP_AWAY_WEBHOOK,
+    SCEP_AWAY_INTUNE,
+    SCEP_AWAY_POINT, /* a registration point */
+    SCEP_AWAY_BUSY,  /* nobody: another worker has the transaction */
+    SCEP_AWAY_OTHER,
+    SCEP_AWAYS /* how many there are */
+} scep_away_e;
+
 /* What became of an order for a challenge. */
 typedef enum { SCEP_MINT_ISSUED, SCEP_MINT_FULL, SCEP_MINT_FAILED, SCEP_MINTS } scep_mint_e;
 
@@ -65,6 +77,8 @@ typedef struct scep_metrics_t {
     volatile apr_uint64_t bad_challenges[SCEP_BADS];
     volatile apr_uint64_t intune[POLICY_INTUNE_CODES];
     volatile apr_uint64_t minted[SCEP_MINTS];
+    volatile apr_uint64_t away[SCEP_AWAYS];
+    volatile apr_uint64_t outstanding; /* challenges, when one was made last */
     volatile apr_uint64_t challenges_used; /* certificates that were issued on one */
     volatile apr_uint64_t replays;         /* certificates that were given once more */
     volatile apr_uint64_t queued, refused_busy; /* PKIOperations, by ScepConcurrency */
@@ -84,6 +98,9 @@ scep_metrics_t *scep_metrics_take(const char *name);
 void scep_metrics_request(const scep_service_conf_t *service, const request_rec *r,
                           const scep_response_t *response);
 void scep_metrics_mint(const scep_service_conf_t *service, scep_mint_e result);
+
+/* Keeps how many challenges of all hosts are outstanding. */
+void scep_metrics_outstanding(const scep_service_conf_t *service, int outstanding);
 
 /* Counts a request that had to wait for its turn, and one that did not get any. */
 void scep_metrics_admission(const scep_service_conf_t *service, int queued, int refused);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handler scep-ready, for load balancers: whether this host can enroll devices now.  It needs
- * no user and tells no secret.
+ * The handler scep-ready, for load balancers: whether this host can enroll devices now; with the
+ * query "live" only whether httpd answers.  It needs no user and tells no secret.
  */
 #include "mod_scep_admin_page.h"
 #include "mod_scep_status.h"
@@ -58,6 +58,14 @@ static int tell(request_rec *r, const scep_service_conf_t *service, json_t *serv
     return !health->problems->nelts;
 }
 
+/* Sends a text that nobody keeps. */
+static int answer(request_rec *r, int status, const char *text)
+{
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    return scep_http_send(r, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
 int scep_ready_handler(request_rec *r)
 {
     apr_array_header_t *all;
@@ -68,6 +76,9 @@ int scep_ready_handler(request_rec *r)
     status = scep_http_take_get(r, "scep-ready");
     if (status != OK) {
         return status;
+    }
+    if (r->args && !strcmp(r->args, "live")) {
+        return answer(r, HTTP_OK, "alive\n");
     }
     all = scep_status_services(r);
     services = json_array();
@@ -85,7 +96,5 @@ int scep_ready_handler(request_rec *r)
     json_decref(services);
     text = apr_pstrcat(r->pool, ready ? "ready\n" : "not ready\n",
                        all->nelts ? "" : "this host has no service\n", text, NULL);
-    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
-    return scep_http_send(r, status, "text/plain; charset=utf-8", text, strlen(text));
+    return answer(r, status, text);
 }

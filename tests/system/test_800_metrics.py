@@ -85,8 +85,8 @@ def test_what_happens_is_counted(server, keys):
     assert difference(before, after, "scep_requests_total", service="corp", operation="other", result="malformed") == 1
     assert difference(before, after, "scep_client_requests_total", service="corp", client="Windows",
                       result="success") == 2
-    assert difference(before, after, "scep_refusals_total", service="corp", failInfo="badMessageCheck") + \
-        difference(before, after, "scep_refusals_total", service="corp", failInfo="badRequest") == 1
+    assert difference(before, after, "scep_refusals_total", service="corp", fail_info="badMessageCheck") + \
+        difference(before, after, "scep_refusals_total", service="corp", fail_info="badRequest") == 1
     assert difference(before, after, "scep_challenge_failures_total", service="corp", reason="unknown") == 1
     assert difference(before, after, "scep_challenge_orders_total", service="corp", result="issued") == 1
     assert difference(before, after, "scep_challenges_used_total", service="corp") == 1
