@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A CMC request of an enrollment agent; see ca_adcs_cmc.h. */
 #include "ca_adcs_cmc.h"
+#include "ca_certs.h"
 
 #include <apr_escape.h>
 #include <apr_strings.h>
@@ -240,13 +241,13 @@ apr_status_t adcs_pki_data_make(crypt_buf_t *der, const crypt_buf_t *csr,
     }
     len = ASN1_item_i2d((ASN1_VALUE *)data, &bytes, ASN1_ITEM_rptr(pki_data_t));
     if (len > 0) {
-        der->data = apr_pmemdup(p, bytes, (apr_size_t)len);
+        der->data = ca_wiped(apr_pmemdup(p, bytes, (apr_size_t)len), (apr_size_t)len, p);
         der->len = (apr_size_t)len;
         rv = APR_SUCCESS;
     }
 
 leave:
-    OPENSSL_free(bytes);
+    OPENSSL_clear_free(bytes, der->len);
     ASN1_item_free((ASN1_VALUE *)data, ASN1_ITEM_rptr(pki_data_t));
     return rv;
 }
@@ -284,10 +285,10 @@ apr_status_t adcs_cmc_make(crypt_buf_t *der, const crypt_buf_t *csr, const char 
         len = i2d_CMS_ContentInfo(cms, &bytes);
     }
     if (len > 0) {
-        der->data = apr_pmemdup(p, bytes, (apr_size_t)len);
+        der->data = ca_wiped(apr_pmemdup(p, bytes, (apr_size_t)len), (apr_size_t)len, p);
         der->len = (apr_size_t)len;
     }
-    OPENSSL_free(bytes);
+    OPENSSL_clear_free(bytes, der->len);
     CMS_ContentInfo_free(cms);
     return len > 0 ? APR_SUCCESS : APR_EGENERAL;
 }

@@ -76,15 +76,20 @@ static char *write_security(const adcs_question_t *question, apr_pool_t *p)
 /* The token that is asked about. */
 static const char *write_token(const char *type, const crypt_buf_t *bytes, apr_pool_t *p)
 {
-    return apr_pstrcat(p, "<BinarySecurityToken ValueType=\"", type, "\" "
-                       "EncodingType=\"" TYPE_BASE64 "\" a:Id=\"\" xmlns:a=\"" NS_UTILITY "\" "
-                       "xmlns=\"" NS_SECURITY "\">", ca_base64_encode(bytes->data, bytes->len, p),
-                       "</BinarySecurityToken>", NULL);
+    char *text = apr_pstrcat(
+        p, "<BinarySecurityToken ValueType=\"", type, "\" "
+        "EncodingType=\"" TYPE_BASE64 "\" a:Id=\"\" xmlns:a=\"" NS_UTILITY "\" "
+        "xmlns=\"" NS_SECURITY "\">", ca_base64_encode(bytes->data, bytes->len, p),
+        "</BinarySecurityToken>", NULL);
+
+    return ca_wiped(text, strlen(text), p);
 }
 
 /* What stands in RequestSecurityToken after the type of request. */
 static const char *write_subject(const adcs_question_t *question, apr_pool_t *p)
 {
+    char *text;
+
     if (question->request_id != NULL) {
         return apr_pstrcat(p, "<RequestID xmlns=\"" NS_ENROLLMENT "\">", question->request_id,
                            "</RequestID>", NULL);
@@ -92,11 +97,12 @@ static const char *write_subject(const adcs_question_t *question, apr_pool_t *p)
     if (question->cmc != NULL) {
         return write_token(TYPE_PKCS7, question->cmc, p);
     }
-    return apr_pstrcat(p, write_token(TYPE_PKCS10, question->pkcs10, p),
+    text = apr_pstrcat(p, write_token(TYPE_PKCS10, question->pkcs10, p),
                        "<AdditionalContext xmlns=\"" NS_AUTHORIZATION "\">"
                        "<ContextItem Name=\"CertificateTemplate\"><Value>",
                        quoted(question->template_name, p), "</Value></ContextItem>"
                        "</AdditionalContext>", NULL);
+    return ca_wiped(text, strlen(text), p);
 }
 
 char *adcs_soap_write(const adcs_question_t *question, apr_pool_t *p)

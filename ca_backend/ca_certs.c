@@ -121,11 +121,23 @@ apr_status_t ca_base64_decode(crypt_buf_t *bytes, const char *text, apr_size_t l
     return APR_SUCCESS;
 }
 
-/* Pool cleanup: overwrites a text; returns APR_SUCCESS. */
-static apr_status_t wipe_text(void *data)
+/* Pool cleanup: overwrites bytes; returns APR_SUCCESS. */
+static apr_status_t wipe(void *baton)
 {
-    OPENSSL_cleanse(data, strlen(data));
+    crypt_buf_t *bytes = baton;
+
+    OPENSSL_cleanse((void *)bytes->data, bytes->len);
     return APR_SUCCESS;
+}
+
+void *ca_wiped(void *data, apr_size_t len, apr_pool_t *p)
+{
+    crypt_buf_t *bytes = apr_palloc(p, sizeof(*bytes));
+
+    bytes->data = data;
+    bytes->len = len;
+    apr_pool_cleanup_register(p, bytes, wipe, apr_pool_cleanup_null);
+    return data;
 }
 
 const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
@@ -133,8 +145,7 @@ const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
     char *text = apr_palloc(p, 4 * (len / 3 + 1) + 1);
 
     EVP_EncodeBlock((unsigned char *)text, data, (int)len);
-    apr_pool_cleanup_register(p, text, wipe_text, apr_pool_cleanup_null);
-    return text;
+    return ca_wiped(text, strlen(text), p);
 }
 
 const char *ca_csr_pem(const crypt_buf_t *der, apr_pool_t *p)
@@ -145,8 +156,7 @@ const char *ca_csr_pem(const crypt_buf_t *der, apr_pool_t *p)
 
     if (bio != NULL && PEM_write_bio(bio, PEM_STRING_X509_REQ, "", der->data, (long)der->len) > 0) {
         len = BIO_get_mem_data(bio, &data);
-        pem = apr_pstrmemdup(p, data, (apr_size_t)len);
-        apr_pool_cleanup_register(p, pem, wipe_text, apr_pool_cleanup_null);
+        pem = ca_wiped(apr_pstrmemdup(p, data, (apr_size_t)len), (apr_size_t)len, p);
         OPENSSL_cleanse(data, (size_t)len);
     }
     BIO_free(bio);

@@ -28,6 +28,9 @@ apr_status_t ca_certs_add_cms(STACK_OF(X509) **pcerts, const void *data, apr_siz
 /* base64 (RFC 4648 section 4) with white space anywhere; bytes in p.  APR_EINVAL: it is not. */
 apr_status_t ca_base64_decode(crypt_buf_t *bytes, const char *text, apr_size_t len, apr_pool_t *p);
 
+/* Has len bytes overwritten with p, since a CSR holds its challenge; returns data. */
+void *ca_wiped(void *data, apr_size_t len, apr_pool_t *p);
+
 /* base64 without line ends; overwritten with p, since a CSR holds its challenge. */
 const char *ca_base64_encode(const void *data, apr_size_t len, apr_pool_t *p);
 
