@@ -23,6 +23,8 @@
 #define NUMBER_ID "locInfoReqID"        /* before the number of a request that waits */
 #define STATE_ID "<LocID ID=locDispSpacer"  /* behind the disposition, certif.h CR_DISP_* */
 #define NEAR 300                        /* bytes between an identifier and its number */
+#define RENEWALS "nRenewals="           /* in a script: how often the CA was renewed */
+#define RENEWALS_MAX 4                  /* digits */
 
 /* ICertRequest::GetLastStatus */
 enum { DISP_ERROR = 1, DISP_DENIED = 2, DISP_ISSUED = 3, DISP_WAITING = 5, DISP_REVOKED = 6 };
@@ -41,13 +43,9 @@ static const char *certsrv_create(void **pinstance, const settings_t *settings,
                                   const ca_config_t *cfg, apr_pool_t *p)
 {
     certsrv_t *certsrv = apr_pcalloc(p, sizeof(*certsrv));
-    const char *error;
+    const char *error = adcs_access_make(&certsrv->access, settings, p);
 
     *pinstance = certsrv;
-    if (cfg->chain_file == NULL) {
-        return "ScepCAChain is missing: the CA's certificates, which answers are checked by";
-    }
-    error = adcs_access_make(&certsrv->access, settings, p);
     return error == NULL ? ca_http_make(&certsrv->client, "certsrv", settings, cfg, p) : error;
 }
 
@@ -151,8 +149,7 @@ static apr_int32_t find_hresult(const char *page, const char **ptext, apr_pool_t
 
 /* Asks for a page; as ca_http_ask(), and other statuses than 200 fill answer as well. */
 static apr_status_t get_page(certsrv_t *certsrv, http_request_t *call, http_answer_t *http,
-                             const ca_request_t *request, ca_answer_t *answer,
-                             const log_sink_t *log, apr_pool_t *p)
+                             ca_answer_t *answer, const log_sink_t *log, apr_pool_t *p)
 {
     const char *user, *password, *headers[] = {AGENT_NAME, NULL, NULL};
     char *pair = NULL, *basic = NULL, *header = NULL;
@@ -166,7 +163,6 @@ static apr_status_t get_page(certsrv_t *certsrv, http_request_t *call, http_answ
         headers[1] = header;
     }
     call->headers = headers;
-    call->deadline = request->deadline;
     rv = ca_http_ask(certsrv->client, call, http, answer, log, p);
     if (user != NULL) {
         OPENSSL_cleanse(pair, strlen(pair));
@@ -231,7 +227,8 @@ static apr_status_t fetch(certsrv_t *certsrv, const char *number, const ca_reque
     memset(&call, 0, sizeof(call));
     call.path = apr_pstrcat(p, "/" LINK, number, "&Enc=b64", NULL);
     call.idempotent = 1;
-    rv = get_page(certsrv, &call, &http, request, answer, log, p);
+    call.deadline = request->deadline;
+    rv = get_page(certsrv, &call, &http, answer, log, p);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -296,7 +293,8 @@ static apr_status_t certsrv_submit(void *instance, const ca_request_t *request,
 {
     certsrv_t *certsrv = instance;
     const crypt_buf_t *bytes = &request->csr->der;
-    const char *attributes = "", *form;
+    const char *attributes = "", *request64;
+    char *form;
     crypt_buf_t cmc;
     http_request_t call;
     http_answer_t http;
@@ -313,16 +311,19 @@ static apr_status_t certsrv_submit(void *instance, const ca_request_t *request,
     else {
         return APR_SUCCESS;
     }
+    request64 = apr_pescape_urlencoded(p, ca_base64_encode(bytes->data, bytes->len, p));
     form = apr_pstrcat(
-        p, "Mode=newreq&CertRequest=",
-        apr_pescape_urlencoded(p, ca_base64_encode(bytes->data, bytes->len, p)), "&CertAttrib=",
+        p, "Mode=newreq&CertRequest=", request64, "&CertAttrib=",
         *attributes != '\0' ? apr_pescape_urlencoded(p, attributes) : "",
         "&FriendlyType=Saved-Request+Certificate&TargetStoreFlags=0&SaveCert=yes", NULL);
+    (void)ca_wiped((char *)request64, strlen(request64), p);
+    (void)ca_wiped(form, strlen(form), p);
     call.path = "/certfnsh.asp";
     call.content_type = "application/x-www-form-urlencoded";
     call.body.data = (const unsigned char *)form;
     call.body.len = strlen(form);
-    if (get_page(certsrv, &call, &http, request, answer, log, p) == APR_SUCCESS) {
+    call.deadline = request->deadline;
+    if (get_page(certsrv, &call, &http, answer, log, p) == APR_SUCCESS) {
         judge_request(certsrv, &http, request, answer, log, p);
     }
     return APR_SUCCESS;
@@ -342,6 +343,60 @@ static apr_status_t certsrv_poll(void *instance, const ca_request_t *request, co
     return APR_SUCCESS;
 }
 
+/* How often the CA was renewed, as the page for people says; NULL: it does not. */
+static const char *find_renewals(const char *page, apr_pool_t *p)
+{
+    const char *at = strstr(page, RENEWALS);
+    apr_size_t len;
+
+    if (at == NULL) {
+        return NULL;
+    }
+    at += strlen(RENEWALS);
+    len = strspn(at, "0123456789");
+    return len > 0 && len <= RENEWALS_MAX ? apr_pstrmemdup(p, at, len) : NULL;
+}
+
+/* See ca_provider_t.fetch_chain: of the CA's present key. */
+static apr_status_t certsrv_fetch_chain(void *instance, STACK_OF(X509) **pcerts,
+                                        apr_time_t deadline, const char **error,
+                                        const log_sink_t *log, apr_pool_t *p)
+{
+    certsrv_t *certsrv = instance;
+    const char *renewals;
+    ca_answer_t answer;
+    http_request_t call;
+    http_answer_t http;
+    apr_status_t rv;
+
+    memset(&answer, 0, sizeof(answer));
+    memset(&call, 0, sizeof(call));
+    call.path = "/certcarc.asp";
+    call.idempotent = 1;
+    call.deadline = deadline;
+    rv = get_page(certsrv, &call, &http, &answer, log, p);
+    if (rv != APR_SUCCESS) {
+        *error = answer.outcome.detail;
+        return rv;
+    }
+    renewals = find_renewals((const char *)http.body.data, p);
+    if (renewals == NULL) {
+        *error = apr_psprintf(p, "%s: no known page of certcarc.asp", http.peer);
+        return APR_EGENERAL;
+    }
+    call.path = apr_pstrcat(p, "/certnew.p7b?ReqID=CACert&Renewal=", renewals, "&Enc=bin", NULL);
+    rv = get_page(certsrv, &call, &http, &answer, log, p);
+    if (rv != APR_SUCCESS) {
+        *error = answer.outcome.detail;
+        return rv;
+    }
+    rv = ca_certs_add_cms(pcerts, http.body.data, http.body.len, p);
+    if (rv != APR_SUCCESS) {
+        *error = apr_psprintf(p, "%s: no certificates in certnew.p7b", http.peer);
+    }
+    return rv;
+}
+
 static apr_status_t certsrv_health(void *instance, const char **text, apr_pool_t *p)
 {
     certsrv_t *certsrv = instance;
@@ -359,5 +414,6 @@ const ca_provider_t ca_certsrv_provider = {
     .child_init = certsrv_child_init,
     .submit = certsrv_submit,
     .poll = certsrv_poll,
+    .fetch_chain = certsrv_fetch_chain,
     .health = certsrv_health
 };

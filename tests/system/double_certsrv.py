@@ -5,6 +5,7 @@ import base64
 import urllib.parse
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 import ca_double
 import double_adcs
@@ -19,6 +20,10 @@ ISSUED = ('<HTML><BODY><SCRIPT>if (0x80094004 == n) fail();</SCRIPT>'
 DENIED = ('<HTML><BODY><P>Votre demande de certificat a été refusée.</P>'
           '<P>Le message de disposition est "Refusé par le module de stratégie 0x%08x, %s"</P></BODY></HTML>')
 STATE = '<HTML><BODY><TABLE><TR><TD>%d <LocID ID=locDispSpacer> - </LocID>%s</TD></TR></TABLE></BODY></HTML>'
+
+
+CA_LIST = ('<HTML><HEAD><SCRIPT LANGUAGE="VBScript">var nRenewals=%s;</SCRIPT></HEAD>'
+           '<BODY><P ID=locPageTitle>Télécharger un certificat d\'autorité de certification</P></BODY></HTML>')
 
 
 class Handler(ca_double.Handler):
@@ -78,6 +83,15 @@ class Handler(ca_double.Handler):
             return
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
+        if url.path == "/certsrv/certcarc.asp":
+            self.page(CA_LIST % double.renewals)
+            return
+        if url.path == "/certsrv/certnew.p7b":
+            assert query == {"ReqID": ["CACert"], "Renewal": [str(double.renewals)], "Enc": ["bin"]}
+            self.say(200, (("Content-Type", "application/x-pkcs7-certificates"),),
+                     pkcs7.serialize_certificates([double.ca.load("ca.pem")], Encoding.DER)
+                     if double.p7b is None else double.p7b)
+            return
         number = int(query["ReqID"][0])
         if url.path != "/certsrv/certnew.cer" or query["Enc"] != ["b64"] or not 0 < number <= len(double.waiting):
             self.page(STATE % (1, "0x80094002"))
@@ -91,11 +105,11 @@ class Handler(ca_double.Handler):
 
 
 class Certsrv(double_adcs.AdcsDouble):
-    """fetch: what is said instead of a certificate or its state."""
+    """fetch: what is said instead of a certificate or its state.  renewals: of the CA.  p7b: instead of its chain."""
     name, handler = "certsrv", Handler
 
     def __init__(self, *arguments, **how):
-        self.fetch, self.fetched = None, []
+        self.fetch, self.fetched, self.renewals, self.p7b = None, [], 2, None
         super().__init__(*arguments, **how)
 
     def behave(self, mode="issued"):

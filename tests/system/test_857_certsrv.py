@@ -108,6 +108,38 @@ def test_what_was_issued_is_not_asked_for_twice(server, double, keys):
     assert len(double.bodies) == asked
 
 
+def without_chain(factory, double):
+    """The pages tell the CA's certificates."""
+    made = service(double).set("ScepCAChain")
+    server = factory.httpd([made], server=conf.Lines(*QUICK)).start()
+    server.expect("SCEP0200", "SCEP0342")
+    return server
+
+
+def test_the_chain_is_fetched(factory, double, keys):
+    """That of the CA's last renewal."""
+    double.behave()
+    server = without_chain(factory, double)
+    assert server.client(keep_alive=False).get("GetCACert").status == 200
+    assert ask(server, keys[0])[1].status == scep.SUCCESS
+    assert server.log.wait("SCEP0343") and "/certsrv/certnew.p7b?ReqID=CACert&Renewal=2&Enc=bin" in double.fetched
+
+
+@pytest.mark.parametrize("renewals,p7b,text", [
+    ("x", None, "no known page of certcarc.asp"), ("12345", None, "no known page of certcarc.asp"),
+    ("0", b"", "no certificates in certnew.p7b"), ("0", b"<html>", "no certificates in certnew.p7b"),
+])
+def test_chains_that_are_none(factory, renewals, p7b, text):
+    double = Certsrv()
+    try:
+        double.renewals, double.p7b = renewals, p7b
+        server = without_chain(factory, double)
+        assert server.client(keep_alive=False).get("GetCACert").status == 503
+        assert server.log.wait("SCEP0342.*" + text)
+    finally:
+        double.stop()
+
+
 RAW = {
     "page": (b"<HTML><BODY>Bienvenue</BODY></HTML>", "no known page"),
     "empty": (b"", "no known page"),
