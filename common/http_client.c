@@ -26,35 +26,41 @@ typedef struct try_t {
     int too_large;
     int sent; /* whether anything of the request may have reached the peer */
     int once; /* the request may not arrive twice */
+    int spared; /* by HTTP_END_QUESTIONS */
     int cut;  /* libcurl was kept from sending it again */
     int begun, heard;  /* whether it was begun before; whether an answer came to that */
     CURL *curl;
     int unfair; /* the peer was not asked */
 } try_t;
 
-/* Set while calls have to end; of the whole process. */
+/* Which calls have to end, http_end_e; of the whole process. */
 static volatile apr_uint32_t ending;
 
-void http_client_end_calls(int end)
+void http_client_end_calls(http_end_e which)
 {
-    apr_atomic_set32(&ending, end != 0);
+    apr_atomic_set32(&ending, which);
 }
 
 int http_client_is_ending(void)
 {
-    return apr_atomic_read32(&ending) != 0;
+    return apr_atomic_read32(&ending) != HTTP_END_NONE;
+}
+
+/* Whether a try has to end. */
+static int must_end(const try_t *try)
+{
+    return apr_atomic_read32(&ending) > (try->spared ? HTTP_END_QUESTIONS : HTTP_END_NONE);
 }
 
 /* libcurl's callback, once a second and more often: not 0 ends the transfer. */
 static int look(void *baton, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
                 curl_off_t up)
 {
-    (void)baton;
     (void)down_all;
     (void)down;
     (void)up_all;
     (void)up;
-    return http_client_is_ending();
+    return must_end(baton);
 }
 
 /* libcurl's callback: appends to the body; less than n ends the transfer. */
@@ -272,6 +278,7 @@ static int set_call(CURL *curl, const http_client_t *client, const http_base_t *
     SET(CURLOPT_TIMEOUT_MS, all);
     SET(CURLOPT_CONNECTTIMEOUT_MS, connect < all ? connect : all);
     SET(CURLOPT_WRITEDATA, try);
+    SET(CURLOPT_XFERINFODATA, try);
     SET(CURLOPT_HEADERDATA, try);
     SET(CURLOPT_PREREQDATA, try);
     SET(CURLOPT_MAXAGE_CONN, request->idempotent ? IDLE_MAX_TWICE : IDLE_MAX);
@@ -371,6 +378,8 @@ static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *t
     try->sent = bytes > 0;
     answer->error = http_printable(*text ? text : curl_easy_strerror(code), ERROR_MAX, try->p);
     answer->failure = try->too_large ? HTTP_FAILURE_OTHER : failure_of(code, text);
+    if (must_end(try))
+        answer->error = "this process ends";
     if (try->cut) {
         answer->error = "the connection ended before an answer came";
         answer->failure = HTTP_FAILURE_CUT;
@@ -527,7 +536,12 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
     answer->failure = HTTP_FAILURE_CONNECT;
     for (count = 0; again; count++) {
         left = end - clock_monotonic();
-        if (apr_atomic_read32(&ending)) {
+        memset(&try, 0, sizeof(try));
+        try.client = client;
+        try.answer = answer;
+        try.p = p;
+        try.spared = request->urgent || !request->idempotent;
+        if (must_end(&try)) {
             answer->error = "this process ends";
             answer->failure = HTTP_FAILURE_OTHER;
             return APR_ECONNREFUSED;
@@ -543,10 +557,6 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
         if (n < 0)
             return rv;
         tried |= 1u << n;
-        memset(&try, 0, sizeof(try));
-        try.client = client;
-        try.answer = answer;
-        try.p = p;
         rv = client->ticket
                  ? try_with_ticket(client, n, request, &try, end, log)
                  : try_once(client, own ? own : &client->base[n], request, &try, left);

@@ -15,12 +15,9 @@
  * only when nothing of it was sent, or once when it is marked idempotent and was cut; what libcurl
  * would send again by itself, on a kept connection that died, counts as cut.  An answer is an
  * answer, whatever its status: only transport failures lead to the next URL.
-<<<<<<< HEAD
-=======
  *
  * With a keytab each call is authenticated by Kerberos (http_ticket.h): Negotiate with the ticket
  * for HTTP/HOST at once, nothing else, nothing delegated; the TLS checks stay.
->>>>>>> 2455f12 (AD CS by Kerberos: keytab= and principal= of adcs and certsrv)
  *
  * Thread rule: made and prepared in the parent, child_init in each child; calls from any thread.
  * Connections are made in the child, kept alive, and closed when the credentials change.  What is
@@ -138,11 +135,16 @@ int http_client_background(const http_client_t *client);
  */
 apr_status_t http_client_health(const http_client_t *client, const char **text, apr_pool_t *p);
 
-/*
- * For a child that ends: end not 0 makes the calls of all clients that are under way fail within a
- * second, and further ones at once.
- */
-void http_client_end_calls(int end);
+/* Which calls a child that ends lets go on. */
+typedef enum {
+    HTTP_END_NONE,      /* all: it does not end */
+    HTTP_END_QUESTIONS, /* those that are urgent or may not arrive twice: somebody signs, or has */
+    HTTP_END_ALL        /* none */
+} http_end_e;
+
+/* For a child that ends: makes all other calls of all clients that are under way fail within a
+ * second ("this process ends"), and further ones at once. */
+void http_client_end_calls(http_end_e which);
 
 /* Whether that is so: a call that fails then says nothing of the peer. */
 int http_client_is_ending(void);

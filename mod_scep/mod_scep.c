@@ -4,8 +4,10 @@
  */
 #include "mod_scep_config.h"
 #include "mod_scep_route.h"
+#include "mod_scep_worker.h"
 #include <ap_provider.h>
 #include <http_request.h>
+#include <mpm_common.h>
 
 /* Registers what this program brings along; other modules register theirs the same way. */
 static void register_builtins(apr_pool_t *p)
@@ -40,6 +42,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_open_logs(scep_open_logs, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(scep_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(scep_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(scep_worker_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 
     ap_hook_translate_name(scep_route_canonical, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(scep_route_claim, after_rewrite, before_mapping, APR_HOOK_FIRST);

@@ -203,6 +203,14 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     return NULL; /* AddressSanitizer takes apr_thread_exit()'s way out for an overflow */
 }
 
+void scep_worker_stopping(apr_pool_t *pchild, int graceful)
+{
+    (void)pchild;
+    if (!graceful) {
+        http_client_end_calls(HTTP_END_QUESTIONS);
+    }
+}
+
 /*
  * pchild pre-cleanup: ends the thread while all that it uses is still there.  Where the MPM has
  * threads for requests, these have ended: the calls that are cut are the thread's own.
@@ -216,7 +224,7 @@ static apr_status_t finish(void *data)
     worker->stop = 1;
     apr_thread_cond_signal(worker->stopped);
     apr_thread_mutex_unlock(worker->mutex);
-    http_client_end_calls(1);
+    http_client_end_calls(HTTP_END_ALL);
     apr_thread_join(&rv, worker->thread);
     return APR_SUCCESS;
 }
@@ -271,7 +279,7 @@ void scep_worker_child(server_rec *main_server, apr_pool_t *pchild)
     if (!worker->jobs->nelts) {
         return;
     }
-    http_client_end_calls(0); /* httpd -X is one process for all generations */
+    http_client_end_calls(HTTP_END_NONE); /* httpd -X is one process for all generations */
     apr_thread_mutex_create(&worker->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     apr_thread_cond_create(&worker->stopped, pchild);
     /* the child's signals are for the MPM's own threads */

@@ -14,4 +14,11 @@ int scep_worker_setup(const char *state_directory, uid_t uid, gid_t gid, apr_poo
 /* child_init: starts this child's thread. */
 void scep_worker_child(server_rec *main_server, apr_pool_t *pchild);
 
+/*
+ * child_stopping: without grace, who still waits for a policy's answer is told at once that there
+ * is none (503), so that the end is not held up; what is being signed, or told of a certificate, is
+ * let go on, for as long as its time limit.
+ */
+void scep_worker_stopping(apr_pool_t *pchild, int graceful);
+
 #endif /* MOD_SCEP_WORKER_H */

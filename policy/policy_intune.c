@@ -287,7 +287,7 @@ static apr_status_t no_verdict(const intune_policy_t *self, const intune_reply_t
                                const char *why, outcome_t *out, const log_sink_t *log,
                                apr_pool_t *p)
 {
-    log_to(log, LOG_SINK_ERR, SCEPTAG(0273),
+    log_to(log, http_client_is_ending() ? LOG_SINK_INFO : LOG_SINK_ERR, SCEPTAG(0273),
            "service '%s': Intune gives no verdict: %s (client-request-id %s)", self->cfg->service,
            why, reply->request_id);
     outcome_unavailable(out, "intune", reply->retry_after > 0 ? reply->retry_after : INTUNE_RETRY,

@@ -139,8 +139,9 @@ static apr_status_t unavailable(const registration_policy_t *self, const http_an
                                 const char *what, const char *why, outcome_t *out,
                                 const log_sink_t *log, apr_pool_t *p)
 {
-    log_to(log, LOG_SINK_ERR, SCEPTAG(0290), "service '%s': registration point %s %s: %s",
-           self->cfg->service, answer->peer, what, why);
+    log_to(log, http_client_is_ending() ? LOG_SINK_INFO : LOG_SINK_ERR, SCEPTAG(0290),
+           "service '%s': registration point %s %s: %s", self->cfg->service, answer->peer, what,
+           why);
     outcome_unavailable(out, "registration-point",
                         answer->retry_after > 0 ? answer->retry_after : RETRY, p,
                         "registration point %s %s: %s", answer->peer, what, why);

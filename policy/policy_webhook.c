@@ -202,8 +202,9 @@ static apr_status_t no_verdict(const webhook_policy_t *self, const http_answer_t
                                const char *why, outcome_t *out, const log_sink_t *log,
                                apr_pool_t *p)
 {
-    log_to(log, LOG_SINK_ERR, SCEPTAG(0220), "service '%s': webhook %s gives no verdict: %s",
-           self->cfg->service, answer->peer, why);
+    log_to(log, http_client_is_ending() ? LOG_SINK_INFO : LOG_SINK_ERR, SCEPTAG(0220),
+           "service '%s': webhook %s gives no verdict: %s", self->cfg->service, answer->peer,
+           why);
     outcome_unavailable(out, "webhook", answer->retry_after > 0 ? answer->retry_after : RETRY, p,
                         "webhook %s: %s", answer->peer, why);
     out->text = POLICY_TEXT_UNAVAILABLE;

@@ -308,9 +308,9 @@ START_TEST(child_that_ends)
     ca_t *ca = child(NULL);
 
     stub.rv = APR_ECONNREFUSED;
-    http_client_end_calls(1);
+    http_client_end_calls(HTTP_END_ALL);
     ck_assert_str_eq(assert_chain(ca, 0, NULL), "");
-    http_client_end_calls(0);
+    http_client_end_calls(HTTP_END_NONE);
 }
 END_TEST
 
