@@ -13,7 +13,7 @@ PACKAGES_TEST="$PACKAGES_RUN check clang llvm libclang-rt-dev lcov valgrind redi
     certmonger python3 python3-pytest python3-pytest-xdist python3-cryptography sqlite3 jq
     softhsm2 opensc p11-kit p11-kit-modules krb5-kdc krb5-admin-server krb5-user
     libapache2-mod-auth-gssapi faketime
-    iproute2 prometheus"
+    iproute2 prometheus nginx"
 # OpenSSL's way into a token: the engine of Debian 12, the provider of Debian 13
 case $(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null) in
 *12*) PACKAGES_TEST="$PACKAGES_TEST libengine-pkcs11-openssl" ;;
