@@ -4,6 +4,8 @@
 docs/guarantees.md says what becomes of challenge, certificate and reply; each of its lines names the test here.
 """
 import os
+import pathlib
+import re
 import signal
 import threading
 
@@ -164,3 +166,15 @@ def test_invariants_find_what_is_wrong():
     for text, (clients, rows, signed) in bad.items():
         with pytest.raises(AssertionError, match=text):
             invariants.check(clients, rows, signed)
+
+
+def test_the_document_names_tests_that_are_there():
+    """Each test that docs/guarantees.md names, and each of this file is named there."""
+    text = (env.SOURCE / "docs" / "guarantees.md").read_text("utf-8")
+    named = set(re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", text))
+    assert len(named) > 15
+    for file, test in named:
+        content = (env.SOURCE / "tests" / "system" / file).read_text("utf-8")
+        assert not test or "def %s(" % test in content, (file, test)
+    mine = set(re.findall(r"^def (test_\w+)\(site", pathlib.Path(__file__).read_text("utf-8"), re.M))
+    assert mine <= {test for _, test in named}
