@@ -15,6 +15,19 @@ static const scep_words_t *no_ca(apr_pool_t *p)
     return words;
 }
 
+/* Warns of what the section of a service that is no registration point says about one. */
+static void check_useless(scep_check_t *check, scep_service_conf_t *service)
+{
+    static const char useless[] = "does nothing without " POINT " on";
+
+    if (service->props.point_authorize) {
+        scep_check_warning(check, service, POINT "Authorize", useless);
+    }
+    if (service->props.point_hold != SCEP_UNSET) {
+        scep_check_warning(check, service, POINT "Hold", useless);
+    }
+}
+
 void scep_check_point(scep_check_t *check, scep_service_conf_t *service)
 {
     scep_props_t *e = &service->effective;
@@ -24,6 +37,7 @@ void scep_check_point(scep_check_t *check, scep_service_conf_t *service)
     }
     service->enrolls = !e->ca || e->ca->provider != &ca_none_provider;
     if (!e->point) {
+        check_useless(check, service);
         if (!service->enrolls) {
             scep_check_error(check, service, "ScepCABackend",
                              "none is for registration points (" POINT " on); this service could "

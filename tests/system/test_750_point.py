@@ -397,6 +397,19 @@ def test_configurations_that_make_no_sense(factory):
         assert status != 0 and complaint in text, text
 
 
+@pytest.mark.parametrize("line", [AUTHORIZE, "ScepRegistrationPointHold 1min"])
+def test_directives_without_a_point(factory, line):
+    """A warning in the section of the service; at server level it is for those that are a point."""
+    directive = line.split()[0]
+    server = factory.httpd([conf.Service(pki.make()).add(line)], modules=point.MODULES)
+    server.expect("SCEP04")
+    status, text = server.configtest()
+    assert status == 0 and re.search("%s.*does nothing without ScepRegistrationPoint on" % directive, text), text
+    status, text = factory.httpd([conf.Service(pki.make())], modules=point.MODULES,
+                                 server=conf.Lines(line)).configtest()
+    assert status == 0 and "does nothing" not in text
+
+
 def test_point_and_ca_in_one_service(factory, keys):
     """It serves devices too."""
     service = conf.Service(pki.make()).add("ScepRegistrationPoint on", AUTHORIZE)
