@@ -110,6 +110,12 @@ const char *ca_make(ca_t **pca, const ca_provider_t *provider, int argc, const c
     if (err == NULL && provider->more_capabilities != NULL) {
         ca->capabilities |= provider->more_capabilities(ca->instance);
     }
+    if (err == NULL && provider->concurrency == 0 && provider->limit != NULL) {
+        ca->gate.max = provider->limit(ca->instance);
+        if (ca->gate.max == 0 && settings_get(settings, "concurrency", NULL) != NULL) {
+            err = "concurrency= is for a backend that waits for somebody, as for a token";
+        }
+    }
     if (err == NULL) {
         err = set_chain(ca, argc, argv, p);
     }
@@ -135,6 +141,9 @@ apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
 
     if (rv == APR_SUCCESS) {
         rv = apr_thread_mutex_create(&ca->gate.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = ca_health_child_init(ca, pchild);
     }
     if (rv == APR_SUCCESS && ca->provider->child_init != NULL) {
         rv = ca->provider->child_init(ca->instance, pchild);

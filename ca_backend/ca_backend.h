@@ -102,6 +102,9 @@ struct ca_provider_t {
      * text in p, NULL on success.  Private keys are read and matched here too, as root. */
     const char *(*create)(void **pinstance, const settings_t *settings, const ca_config_t *cfg,
                           apr_pool_t *p);
+    /* Calls at once of an instance whose options say that it waits for somebody, where concurrency
+     * is 0; 0: it needs no limit.  NULL slot: none does. */
+    int (*limit)(const void *instance);
     /* Once at each start, as root, before there are children, which run as uid and gid; not in
      * "httpd -t".  NULL slot: nothing to do.  Error text in p, NULL on success; *away, preset to 0:
      * it may go well later, so a server that only restarts need not end. */
@@ -126,8 +129,9 @@ struct ca_provider_t {
      */
     apr_status_t (*fetch_chain)(void *instance, STACK_OF(X509) **pcerts, apr_time_t deadline,
                                 const char **error, const log_sink_t *log, apr_pool_t *p);
-    /* For readiness; *text says why not.  May ask the CA, for two seconds at most; with concurrency
-     * every five seconds at most in each child. */
+    /* For readiness; *text says why not.  Where calls are limited, it is asked every five seconds
+     * at most in each child, in a thread of its own, and two seconds without an answer are a no;
+     * otherwise it must not wait for anybody. */
     apr_status_t (*health)(void *instance, const char **text, apr_pool_t *p);
     /* not_after: of the certificate, which is the CA's; 0: the number is all that is known. */
     apr_status_t (*revoke)(void *instance, const ASN1_INTEGER *serial, apr_time_t not_after,

@@ -37,7 +37,9 @@ apr_status_t ca_gate_enter(ca_gate_t *gate, apr_time_t now, int *probe, apr_inte
         rv = APR_EAGAIN;
     }
     else {
-        gate->running++;
+        if (gate->running++ == 0) {
+            gate->moved = now;
+        }
         *probe = gate->failures >= CA_GATE_FAILURES;
         gate->probing |= *probe;
     }
@@ -52,6 +54,7 @@ void ca_gate_leave(ca_gate_t *gate, apr_time_t now, int probe, int down)
     }
     lock(gate);
     gate->running--;
+    gate->moved = now;
     if (probe) {
         gate->probing = 0;
     }
@@ -74,4 +77,14 @@ int ca_gate_rests(ca_gate_t *gate, apr_time_t now, apr_interval_time_t *wait)
     *wait = rests ? gate->rests_until - now : 0;
     unlock(gate);
     return rests;
+}
+
+int ca_gate_is_stuck(ca_gate_t *gate, apr_time_t now)
+{
+    int stuck;
+
+    lock(gate);
+    stuck = gate->max > 0 && gate->running >= gate->max && now - gate->moved > CA_GATE_STUCK;
+    unlock(gate);
+    return stuck;
 }

@@ -27,6 +27,7 @@ static const settings_key_t local_keys[] = {
     {"key", "FILE-OR-pkcs11:URI", 1},
     {"pinFile", "FILE", 0},
     {"pkcs11Module", "FILE", 0},
+    {"concurrency", "NUMBER", 0},
     {"digest", "sha256|sha384|sha512", 0},
     {"signature", "pkcs1|pss", 0},
     {"crlLifetime", "TIME|off", 0},
@@ -336,6 +337,14 @@ static apr_status_t local_health(void *instance, const char **text, apr_pool_t *
     return APR_SUCCESS;
 }
 
+/* See ca_provider_t.limit: a token may hang. */
+static int local_limit(const void *instance)
+{
+    const local_t *local = instance;
+
+    return local->concurrency;
+}
+
 /* See ca_provider_t.get0_identity. */
 static apr_status_t local_get0_identity(void *instance, X509 **pcert, EVP_PKEY **pkey)
 {
@@ -352,6 +361,7 @@ const ca_provider_t ca_local_provider = {
     .keys = local_keys,
     .capabilities = CA_CAP_SERIAL | CA_CAP_SUBJECT | CA_CAP_SID | CA_CAP_LEDGER,
     .create = local_create,
+    .limit = local_limit,
     .prepare = local_prepare,
     .child_init = local_child_init,
     .submit = local_submit,

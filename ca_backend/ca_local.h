@@ -21,6 +21,7 @@ typedef struct local_t {
     X509 *cert;
     EVP_PKEY *key;                      /* NULL: it is in the token */
     token_key_t *token;                 /* NULL: it is key */
+    int concurrency;                    /* calls of the token at once per child; 0: no token */
     const char *digest;                 /* NULL: the key has its own (Edwards curves) */
     int pss;                            /* RSA signs with PSS instead of PKCS #1 v1.5 */
     STACK_OF(X509) *chain;

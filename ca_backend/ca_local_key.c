@@ -15,6 +15,7 @@
 
 #define MIN_CA_RSA_BITS 2048
 #define MIN_CA_EC_BITS 256
+#define TOKEN_CALLS 16 /* of a token at once, per child: calls of PKCS #11 have no deadline */
 
 /* Moves the certificate that belongs to the key to the front; error text, NULL on success. */
 static const char *match_key(local_t *local, const char *cert_file, const char *key_file,
@@ -187,7 +188,14 @@ static const char *name_token(local_t *local, const settings_t *settings, const 
                               apr_pool_t *p)
 {
     token_options_t options;
+    apr_int64_t concurrency = TOKEN_CALLS;
+    const char *err = settings_get_number(settings, "concurrency", TOKEN_CALLS, 1, 10000,
+                                          &concurrency, p);
 
+    if (err != NULL) {
+        return err;
+    }
+    local->concurrency = (int)concurrency;
     memset(&options, 0, sizeof(options));
     options.uri = uri;
     options.module = settings_get(settings, "pkcs11Module", NULL);

@@ -7,7 +7,9 @@
 #include "ca_chain.h"
 #include "ca_gate.h"
 #include <apr_file_info.h>
+#include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
+#include <apr_thread_proc.h>
 
 /* By what a file is seen to be another one. */
 typedef struct ca_stamp_t {
@@ -34,7 +36,11 @@ typedef struct ca_crl_t {
 
 /* What the backend said of its health last, guarded by the gate's mutex. */
 typedef struct ca_health_t {
-    int asking;                 /* a thread is finding out */
+    apr_thread_cond_t *said;    /* NULL before child_init: there is one thread */
+    apr_thread_t *thread;       /* that finds out, or has; in pool */
+    apr_pool_t *pool;
+    int asking;                 /* it is finding out */
+    apr_time_t since;
     apr_status_t rv;
     apr_time_t until;           /* it need not be asked again before */
     char text[256];
@@ -60,6 +66,9 @@ apr_status_t ca_trust(ca_t *ca, ca_trust_t *trust, apr_time_t deadline, const ch
 
 /* The template of that name; the default's if there is none. */
 const ca_template_t *ca_find_template(const ca_t *ca, const char *name);
+
+/* In the child: health is asked in threads from now on. */
+apr_status_t ca_health_child_init(ca_t *ca, apr_pool_t *pchild);
 
 /* Reads crl_file for the first time, if there is one; error text in p, NULL on success.  The CRL
  * goes with p. */

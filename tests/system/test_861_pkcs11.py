@@ -12,6 +12,7 @@ import env
 import hsm
 import pki
 import scep_client as scep
+from test_405_ca_gate import ONE_CHILD
 
 pytestmark = pytest.mark.skipif(hsm.why_not() is not None, reason=str(hsm.why_not()))
 
@@ -171,13 +172,14 @@ def test_the_ca_does_not_answer_for_itself(factory, ca):
     assert status != 0 and "the CA cannot answer devices by itself" in text
 
 
-def test_a_file_takes_no_pin(factory):
+@pytest.mark.parametrize("option, error", [("pinFile=x", "are for key=pkcs11:"), ("concurrency=2", "as for a token")])
+def test_a_file_takes_no_options_of_a_token(factory, option, error):
     service = conf.Service(pki.make())
-    service.lines = [line + (" pinFile=x" if line.startswith("ScepCABackend") else "") for line in service.lines]
+    service.lines = [line + (" " + option if line.startswith("ScepCABackend") else "") for line in service.lines]
     server = factory.httpd([service])
     server.expect("ScepCABackend")
     status, text = server.configtest()
-    assert status != 0 and "are for key=pkcs11:" in text
+    assert status != 0 and error in text
 
 
 # ---- a token behind a daemon that comes and goes
@@ -204,10 +206,15 @@ class Daemon:
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         env.wait_until(self.socket.exists, what="no p11-kit server")
 
+    def signal(self, number):
+        """To it and the processes that it made for its clients."""
+        os.killpg(self.process.pid, number)
+
     def stop(self):
         """With the processes that it made for its clients."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+            self.signal(signal.SIGTERM)
+            self.signal(signal.SIGCONT)
             env.stop(self.process)
             self.process = None
 
@@ -262,3 +269,38 @@ def test_restart_of_the_daemon_is_hardly_seen(daemon, factory, token_environment
         return client.send(spec.build()).status == 200
     env.wait_until(served, 15, 1.2, what="the token did not come back")
     env.wait_until(lambda: enroll_many(server, keys, 16) == [], 20, 0.3, what="not all children came back")
+
+
+@pytest.mark.skipif(CLIENT is None, reason="no p11-kit-client.so (p11-kit-modules)")
+def test_a_token_that_hangs(daemon, factory, token_environment, ca, keys):
+    """It keeps as many workers as concurrency says, and the balancer is told."""
+    token_environment(ca.token, P11_KIT_SERVER_ADDRESS="unix:path=%s" % daemon.socket)
+    daemon.start()
+    service = ca.service(module=CLIENT)
+    service.lines = [line + (" concurrency=2" if line.startswith("ScepCABackend") else "") for line in service.lines]
+    server = factory.httpd([service], server=conf.Lines(*ONE_CHILD), locations=[
+        "<Location /ready>\n    SetHandler scep-ready\n</Location>\n"]).start()
+    server.enroll(keys[0])
+    server.expect("SCEP037[0-2]", "SCEP0204")
+    challenges, answers = server.challenges(4), []
+
+    def ask(number):
+        client = server.client(keep_alive=False, timeout=60)
+        client.cacert()
+        answers.append(client.send(client.spec(key=keys[number], challenge=challenges[number]).build()).status)
+        return answers[-1]
+
+    daemon.signal(signal.SIGSTOP)
+    workers = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    env.wait_until(lambda: answers == [503] and server.log.lines("reason=ca-busy"))
+    ready = lambda: server.connection(keep_alive=False).request("GET", "/ready")  # noqa: E731
+    assert env.wait_until(lambda: b"none of its 2 calls under way has ended" in ready().body, 30, step=0.2)
+    assert ready().status == 503
+    assert server.client(keep_alive=False).get("GetCACaps").status == 200
+    daemon.signal(signal.SIGCONT)
+    for worker in workers:
+        worker.join()
+    env.wait_until(lambda: ask(3) == 200, 20, step=0.3)
+    env.wait_until(lambda: ready().status == 200, 20, step=0.3)

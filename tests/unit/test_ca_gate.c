@@ -299,6 +299,28 @@ START_TEST(bulkhead_of_a_backend)
 }
 END_TEST
 
+/* The number of an instance, where its options decide. */
+static int one_at_a_time(const void *instance)
+{
+    (void)instance;
+    return 1;
+}
+
+START_TEST(bulkhead_of_an_instance)
+{
+    ca_provider_t limited = near;
+    ca_t *ca;
+
+    limited.limit = one_at_a_time;
+    ca = make(&limited, NULL);
+    stub.result = CA_REJECTED;
+    nested = ca;
+    ck_assert_str_eq(reason(ca, 0), "ca-rejected");
+    ck_assert_str_eq(nested_answer.outcome.reason, "ca-busy");
+    ck_assert_int_eq(stub.asked, 1);
+}
+END_TEST
+
 START_TEST(backends_without_a_gate)
 {
     ca_t *ca = make(&near, NULL);
@@ -348,6 +370,7 @@ Suite *test_ca_gate_suite(void)
     tcase_add_test(tcase, many_threads);
     tcase_add_loop_test(tcase, breaker_of_a_backend, 0, COUNT(breaker_cases));
     tcase_add_test(tcase, bulkhead_of_a_backend);
+    tcase_add_test(tcase, bulkhead_of_an_instance);
     tcase_add_test(tcase, backends_without_a_gate);
     tcase_add_loop_test(tcase, options, 0, COUNT(option_cases));
     suite_add_tcase(suite, tcase);

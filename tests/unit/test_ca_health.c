@@ -13,6 +13,7 @@ static struct {
     int asked;
     apr_status_t rv, submitted;
     ca_t *nested; /* asked again while it is asked */
+    volatile int hangs;
 } stub;
 
 static const char *stub_create(void **pinstance, const settings_t *settings,
@@ -46,6 +47,9 @@ static apr_status_t stub_health(void *instance, const char **text, apr_pool_t *p
     if (again != NULL) {
         stub.nested = NULL;
         ck_assert_int_eq(ca_health(again, &nested, p), APR_SUCCESS);
+    }
+    while (stub.hangs) {
+        apr_sleep(apr_time_from_msec(5));
     }
     if (stub.rv != APR_SUCCESS) {
         *text = apr_psprintf(p, "no answer %d", stub.asked);
@@ -108,6 +112,48 @@ START_TEST(nobody_waits)
 }
 END_TEST
 
+/* A backend that gives no answer keeps nobody, and is not asked a second time. */
+START_TEST(hangs)
+{
+    ca_t *ca = make(2);
+    const char *text;
+    int i;
+
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
+    apr_sleep(apr_time_from_sec(6));
+    stub.hangs = 1;
+    for (i = 0; i < 50; i++) {
+        ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_TIMEUP);
+        ck_assert_ptr_nonnull(strstr(text, "it gives no answer for "));
+    }
+    ck_assert_int_eq(stub.asked, 2);
+    stub.hangs = 0;
+    while (ca_health(ca, &text, fixture_pool()) != APR_SUCCESS) {
+        apr_sleep(apr_time_from_msec(5));
+    }
+    ck_assert_str_eq(text, "");
+    ck_assert_int_eq(stub.asked, 2);
+}
+END_TEST
+
+/* The child ends while the backend is asked. */
+START_TEST(child_ends)
+{
+    apr_pool_t *pchild;
+    const char *text;
+    ca_t *ca;
+
+    memset(&stub, 0, sizeof(stub));
+    provider.concurrency = 2;
+    apr_pool_create(&pchild, fixture_pool());
+    ck_assert_ptr_null(ca_make(&ca, &provider, 0, NULL, ca_fixture_config(), fixture_pool()));
+    ck_assert_int_eq(ca_child_init(ca, pchild), APR_SUCCESS);
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
+    apr_pool_destroy(pchild);
+    ck_assert_int_eq(stub.asked, 1);
+}
+END_TEST
+
 START_TEST(left_alone)
 {
     ca_t *ca = make(2);
@@ -150,6 +196,29 @@ START_TEST(rest_ends)
 }
 END_TEST
 
+START_TEST(stuck)
+{
+    const apr_time_t now = apr_time_from_sec(1000);
+    apr_interval_time_t wait;
+    ca_gate_t gate;
+    int probe;
+
+    memset(&gate, 0, sizeof(gate));
+    gate.max = 2;
+    ck_assert_int_eq(ca_gate_is_stuck(&gate, now), 0);
+    ck_assert_int_eq(ca_gate_enter(&gate, now, &probe, &wait), APR_SUCCESS);
+    ck_assert_int_eq(ca_gate_is_stuck(&gate, now + 2 * CA_GATE_STUCK), 0);
+    ck_assert_int_eq(ca_gate_enter(&gate, now, &probe, &wait), APR_SUCCESS);
+    ck_assert_int_eq(ca_gate_is_stuck(&gate, now + CA_GATE_STUCK), 0);
+    ck_assert_int_eq(ca_gate_is_stuck(&gate, now + CA_GATE_STUCK + 1), 1);
+    ca_gate_leave(&gate, now + CA_GATE_STUCK, 0, 0);
+    ck_assert_int_eq(ca_gate_enter(&gate, now + CA_GATE_STUCK, &probe, &wait), APR_SUCCESS);
+    ck_assert_int_eq(ca_gate_is_stuck(&gate, now + CA_GATE_STUCK + 1), 0);
+    gate.max = 0;
+    ck_assert_int_eq(ca_gate_is_stuck(&gate, now + 9 * CA_GATE_STUCK), 0);
+}
+END_TEST
+
 START_TEST(without_the_slot)
 {
     ca_t *ca = make(2);
@@ -167,9 +236,13 @@ Suite *test_ca_health_suite(void)
     TCase *tcase = tcase_create("all");
 
     tcase_add_checked_fixture(tcase, fixture_setup, fixture_teardown);
+    tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, own_ca_is_always_asked);
     tcase_add_test(tcase, others_are_asked_now_and_then);
     tcase_add_test(tcase, nobody_waits);
+    tcase_add_test(tcase, hangs);
+    tcase_add_test(tcase, child_ends);
+    tcase_add_test(tcase, stuck);
     tcase_add_test(tcase, left_alone);
     tcase_add_test(tcase, rest_ends);
     tcase_add_test(tcase, without_the_slot);
