@@ -196,6 +196,27 @@ static int may_hold(const policy_tx_t *tx)
            tx->asked->result == POLICY_CALL_FAILED;
 }
 
+/*
+ * Whether the point takes up again what it holds no longer, and wants the same certificate: news of
+ * an earlier try of the transaction, which had failed, may have come between its yes and now.
+ */
+static int holds_again(const registration_policy_t *self, const policy_tx_t *tx,
+                       const log_sink_t *log, apr_pool_t *p)
+{
+    const char *body = registration_question(tx, p);
+    policy_attributes_t added;
+    policy_call_t unused;
+    http_answer_t answer;
+
+    memset(&added, 0, sizeof(added));
+    return body &&
+           post(self, VERIFY, body, tx->request->deadline, &answer, &unused, log, p) ==
+               APR_SUCCESS &&
+           answer.status == 201 && body_is(&answer, "true") &&
+           !registration_attributes(&added, &answer, self->adds, p) &&
+           policy_attributes_same(&added, &tx->attributes);
+}
+
 /* Tells of a certificate, which is delivered only if the point takes note of it. */
 static apr_status_t notify_issued(const registration_policy_t *self, const policy_tx_t *tx,
                                   const char *body, policy_call_t *call, outcome_t *out,
@@ -204,6 +225,8 @@ static apr_status_t notify_issued(const registration_policy_t *self, const polic
     http_answer_t answer;
     apr_status_t rv = post(self, NOTIFY, body, tx->request->deadline, &answer, call, log, p);
 
+    if (rv == APR_SUCCESS && answer.status == 409 && holds_again(self, tx, log, p))
+        rv = post(self, NOTIFY, body, tx->request->deadline, &answer, call, log, p);
     if (rv == APR_SUCCESS && answer.status == 204) {
         call->result = POLICY_CALL_YES;
         return APR_SUCCESS;

@@ -85,6 +85,8 @@ class Handler(tls_double.Handler):
         if answer is None and verify:
             answer = 201, (), b"true" if crp.state.verify(body) else b"false"
         elif answer is None:
+            if body["disposition"] == "success" and crp.before_success:
+                crp.before_success.pop()(body)
             answer = crp.state.notify(body), (), b""
         self.say(*answer)
         if crp.dies_after_verify:
@@ -113,6 +115,7 @@ class Crp(tls_double.Double):
         """As a point does."""
         self.answer = self.thanks = None
         self.dies_after_verify = False
+        self.before_success = []        # each is called once, before a certificate is taken note of
         self.gate.set()
 
     def at(self, base=BASES[0]):

@@ -12,7 +12,7 @@ import conf
 import env
 import pki
 import scep_client as scep
-from crp import BASES, Crp, State
+from crp import BASES, Crp, State, challenge_of
 from test_300_stores import secret_file
 from test_720_logs import Logs, logging
 
@@ -128,6 +128,27 @@ def test_no_with_reasons(server, crp, keys):
     assert (reply.status, reply.fail_info, reply.fail_text) == (scep.FAILURE, scep.BAD_TIME, "Ask for a new one.")
     assert reply.hresult == 0x800b0101
     assert server.logs.audit(spec.txid)[-1]["reason"] == "challenge-expired"
+
+
+def test_stale_failure(server, crp, keys):
+    """News of an earlier try come between the yes and the certificate: the point is asked again."""
+    crp.before_success.append(lambda body: crp.state.notify(dict(body, disposition="failure")))
+    _, reply, spec = ask(server, keys[0], crp)
+    assert reply.status == scep.SUCCESS
+    assert [what for what, _ in crp.told] == ["verify", "notify", "verify", "notify"]
+    assert not crp.before_success and spec.challenge not in crp.state.open
+
+
+def test_stale_failure_and_another_request(server, crp, keys):
+    """Somebody else has the challenge meanwhile: no certificate is delivered."""
+    def lose(body):
+        crp.state.notify(dict(body, disposition="failure"))
+        crp.state.held[("other", "request")] = challenge_of(body)
+    crp.before_success.append(lose)
+    server.expect("SCEP0291")
+    _, reply, spec = ask(server, keys[0], crp)
+    assert reply.status == scep.FAILURE and len(crp.of("verify")) == 2
+    assert server.logs.audit(spec.txid)[-1]["reason"] == "registration-point-conflict"
 
 
 BROKEN = {
