@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates as CAs send them; see ca_certs.h. */
 #include "ca_certs.h"
+#include "../common/base64.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <limits.h>
 #include <openssl/cms.h>
@@ -93,32 +93,7 @@ apr_status_t ca_certs_add_cms(STACK_OF(X509) **pcerts, const void *data, apr_siz
 
 apr_status_t ca_base64_decode(crypt_buf_t *bytes, const char *text, apr_size_t len, apr_pool_t *p)
 {
-    unsigned char *packed, *data;
-    apr_size_t i, n = 0, padding = 0;
-
-    bytes->data = NULL;
-    bytes->len = 0;
-    if (len > INT_MAX) {
-        return APR_EINVAL;
-    }
-    packed = apr_palloc(p, len + 1);
-    for (i = 0; i < len; i++) {
-        if (!apr_isspace(text[i])) {
-            packed[n++] = (unsigned char)text[i];
-        }
-    }
-    while (padding < 2 && padding < n && packed[n - padding - 1] == '=') {
-        padding++;
-    }
-    data = apr_palloc(p, n + 1);
-    /* EVP_DecodeBlock() takes '=' for a zero anywhere, and leaves out '-' at the end */
-    if (n == 0 || n % 4 != 0 || memchr(packed, '=', n - padding) != NULL ||
-        EVP_DecodeBlock(data, packed, (int)n) != (int)(n / 4 * 3)) {
-        return APR_EINVAL;
-    }
-    bytes->data = data;
-    bytes->len = n / 4 * 3 - padding;
-    return APR_SUCCESS;
+    return base64_decode(bytes, text, len, BASE64_SPACES, p);
 }
 
 /* Pool cleanup: overwrites bytes; returns APR_SUCCESS. */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The messages of a registration point's fronts, read strictly; see policy_point.h. */
 #include "policy_point.h"
+#include "../common/base64.h"
 #include "../common/http_client.h"
 #include <apr_strings.h>
 #include <arpa/inet.h>
 #include <jansson.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #define TEMPLATE_MAX 64
@@ -23,15 +22,6 @@ typedef struct members_t {
     const char *disposition, *certificate, *error;
     json_t *hresult;
 } members_t;
-
-/* Pool cleanup: overwrites bytes that may hold a challenge. */
-static apr_status_t wipe(void *data)
-{
-    crypt_buf_t *buf = data;
-
-    OPENSSL_cleanse((void *)buf->data, buf->len);
-    return APR_SUCCESS;
-}
 
 /* Whether text has 1 to max printable ASCII characters, or bytes of UTF-8 where any is set. */
 static int is_text(const char *text, apr_size_t max, int any)
@@ -50,23 +40,10 @@ static int is_text(const char *text, apr_size_t max, int any)
 /* Decodes base64 of one line with its padding; 0: it is not that, or longer than max. */
 static int decode(crypt_buf_t *der, const char *text, apr_size_t max, apr_pool_t *p)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    apr_size_t len = strlen(text), body = strspn(text, alphabet), pad = len - body;
-    unsigned char *bytes = apr_palloc(p, len + 1);
-    crypt_buf_t *wiped = apr_palloc(p, sizeof(*wiped));
-    int n;
+    apr_size_t len = strlen(text);
 
-    if (len == 0 || len % 4 || pad > 2 || strspn(text + body, "=") != pad || len / 4 * 3 > max + 2)
-        return 0;
-    n = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)len);
-    if (n <= 0)
-        return 0;
-    der->data = bytes;
-    der->len = (apr_size_t)n - pad;
-    *wiped = *der;
-    apr_pool_cleanup_register(p, wiped, wipe, apr_pool_cleanup_null);
-    return der->len <= max;
+    return len / 4 * 3 <= max + 2 &&
+           base64_decode(der, text, len, BASE64_SECRET, p) == APR_SUCCESS && der->len <= max;
 }
 
 /* A certificate that fills the decoded text wholly; NULL: it is none. */

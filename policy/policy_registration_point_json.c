@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A registration point's JSON and headers; see policy_registration_point.h. */
 #include "policy_attributes.h"
+#include "../common/base64.h"
 #include "../common/json_text.h"
 #include "policy_registration_point.h"
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,28 +181,16 @@ void registration_refuse(outcome_t *out, const http_answer_t *answer, apr_pool_t
 const char *registration_attributes(policy_attributes_t *attributes, const http_answer_t *answer,
                                     unsigned allowed, apr_pool_t *p)
 {
-    static const char *const padding[] = {"", NULL, "==", "="};
     const char *text, *error;
     apr_status_t rv = http_answer_header(&text, answer, "X-Scep-Attributes");
-    unsigned char *bytes;
-    char *padded, *c;
-    int len;
+    crypt_buf_t json;
 
     if (rv == APR_NOTFOUND)
         return NULL;
-    if (rv != APR_SUCCESS || strlen(text) % 4 == 1 ||
-        strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") !=
-            strlen(text))
+    if (rv != APR_SUCCESS ||
+        base64_decode(&json, text, strlen(text), BASE64_URL, p) != APR_SUCCESS)
         return "its X-Scep-Attributes are not one text of base64url";
-    padded = apr_pstrcat(p, text, padding[strlen(text) % 4], NULL);
-    for (c = padded; *c; c++)
-        *c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
-    bytes = apr_palloc(p, strlen(padded) + 1);
-    len = EVP_DecodeBlock(bytes, (const unsigned char *)padded, (int)strlen(padded));
-    if (len < 0)
-        return "its X-Scep-Attributes cannot be decoded";
-    len -= (int)(strlen(padded) - strlen(text)); /* what the padding stands for */
-    error = policy_attributes_parse(attributes, bytes, (apr_size_t)len, allowed, p);
+    error = policy_attributes_parse(attributes, json.data, json.len, allowed, p);
     return error ? apr_pstrcat(p, "its X-Scep-Attributes: ", error, NULL) : NULL;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CMS of sealed challenges; see policy_sealed.h. */
 #include "policy_sealed.h"
+#include "../common/base64.h"
 #include <apr_strings.h>
 #include <openssl/cms.h>
 #include <openssl/err.h>
@@ -105,13 +106,9 @@ int sealed_looks(const char *text)
 /* The bytes of base64 that sealed_looks() liked; len 0 if there are none. */
 static crypt_buf_t decode(const char *text, apr_pool_t *p)
 {
-    apr_size_t len = strlen(text);
-    unsigned char *bytes = apr_palloc(p, len);
-    crypt_buf_t der = {bytes, 0};
-    int n = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)len);
+    crypt_buf_t der;
 
-    if (n > 0)
-        der.len = (apr_size_t)n - (text[len - 1] == '=') - (text[len - 2] == '=');
+    base64_decode(&der, text, strlen(text), 0, p);
     return der;
 }
 

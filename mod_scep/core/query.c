@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The query string of a SCEP request (see query.h). */
 #include "query.h"
+#include "../../common/base64.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <strings.h>
 
@@ -119,9 +119,8 @@ apr_status_t scep_query_decode(crypt_buf_t *der, const char *message, outcome_t 
                                apr_pool_t *p)
 {
     apr_size_t len = 0;
-    char *text, *padded;
-    unsigned char *data;
-    int n, missing;
+    char *text;
+    int n;
 
     der->data = NULL;
     der->len = 0;
@@ -131,22 +130,10 @@ apr_status_t scep_query_decode(crypt_buf_t *der, const char *message, outcome_t 
         return APR_EINVAL;
     }
     n = normalize(text, len);
-    if (n < 2 || n % 4 == 1) {
+    if (n < 1 || base64_decode(der, text, (apr_size_t)n, BASE64_BARE, p) != APR_SUCCESS) {
         outcome_malformed(out, "base64", p, "message of %" APR_SIZE_T_FMT " bytes is not base64",
                           len);
         return APR_EINVAL;
     }
-    missing = (4 - n % 4) % 4;
-    padded = apr_palloc(p, (apr_size_t)n + 5);
-    memcpy(padded, text, (apr_size_t)n);
-    memcpy(padded + n, "===", (apr_size_t)missing);
-    data = apr_palloc(p, (apr_size_t)n + 4);
-    n = EVP_DecodeBlock(data, (unsigned char *)padded, n + missing);
-    if (n < 0) {
-        outcome_malformed(out, "base64", p, "message is not base64");
-        return APR_EINVAL;
-    }
-    der->data = data;
-    der->len = (apr_size_t)(n - missing);
     return APR_SUCCESS;
 }
