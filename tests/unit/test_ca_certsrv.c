@@ -15,12 +15,12 @@ Suite *test_ca_certsrv_suite(void);
 #define STATE(n) "<p>" #n " <LocID ID=locDispSpacer>"
 
 /* A backend that asks without an agent. */
-static ca_peer_t *make(void)
+static ca_peer_t *make(int with_chain)
 {
     const char *words[] = {"request=pkcs10", NULL, NULL};
 
     words[1] = ca_peer_file_word("userFile", "CORP\\front:s3cret-word\n");
-    return ca_peer_make(&ca_certsrv_provider, words, 1);
+    return ca_peer_make(&ca_certsrv_provider, words, with_chain);
 }
 
 /* The page after a request; what is fetched then is on a route of its own. */
@@ -46,7 +46,7 @@ static const ca_peer_case_t pages[] = {
 
 START_TEST(page)
 {
-    ca_peer_t *peer = make();
+    ca_peer_t *peer = make(1);
     const char *request = peer->server->routes[HTTP_FIXTURE_ROUTES - 1].request;
 
     ca_peer_check(peer, &pages[_i], NULL);
@@ -77,7 +77,7 @@ static const ca_peer_case_t fetched[] = {
 
 START_TEST(polled)
 {
-    ca_peer_check(make(), &fetched[_i], "17");
+    ca_peer_check(make(1), &fetched[_i], "17");
 }
 END_TEST
 
@@ -85,7 +85,7 @@ END_TEST
 START_TEST(issued_but_not_fetched)
 {
     static const ca_peer_case_t issued = {"200 OK", HTML, LINK, CA_PENDING, NULL};
-    ca_peer_t *peer = make();
+    ca_peer_t *peer = make(1);
 
     ca_peer_route(peer, 0, "certnew.cer?ReqID=17", "500 Oh", HTML, "");
     ca_peer_check(peer, &issued, NULL);
@@ -113,7 +113,7 @@ static const struct {
 
 START_TEST(issued)
 {
-    ca_peer_t *peer = make();
+    ca_peer_t *peer = make(1);
     ca_answer_t answer;
 
     http_fixture_route(peer->server, 0, "certnew.cer?ReqID=17", "200 OK", CERT,
@@ -129,7 +129,7 @@ END_TEST
 START_TEST(cookies)
 {
     static const char *const bad[] = {"", "17&x=1", "-1", "12345678901", "csr"};
-    ca_peer_t *peer = make();
+    ca_peer_t *peer = make(1);
     ca_answer_t answer = ca_peer_ask(peer, bad[_i]);
 
     ck_assert_int_eq(answer.result, CA_RETRY);
@@ -138,14 +138,29 @@ START_TEST(cookies)
 }
 END_TEST
 
-START_TEST(without_chain)
-{
-    const char *words[] = {"url=https://ca.example/certsrv", "request=pkcs10", NULL}, *error;
-    ca_t *ca;
+static const struct {
+    const char *status, *page, *p7b;
+    int asked;  /* for the certificates */
+} chains[] = {
+    {"200 OK", "var nRenewals=2;", "no PKCS#7", 1},
+    {"200 OK", "var nRenewals=0;", "", 1},
+    {"200 OK", "var nRenewals=;", "", 0},
+    {"200 OK", "var nRenewals=-1;", "", 0},
+    {"200 OK", "var nRenewals=12345;", "", 0},
+    {"200 OK", "", "", 0},
+    {"401 Unauthorized", "var nRenewals=2;", "", 0},
+    {"", "", "", 0},
+};
 
-    words[2] = ca_peer_file_word("userFile", "a:b-c-d-e\n");
-    error = ca_make(&ca, &ca_certsrv_provider, 3, words, ca_fixture_config(), fixture_pool());
-    ck_assert_msg(error != NULL && strstr(error, "ScepCAChain") != NULL, "%s", error);
+START_TEST(chain)
+{
+    ca_peer_t *peer = make(0);
+    STACK_OF(X509) *found;
+
+    ca_peer_route(peer, 0, "certnew.p7b?ReqID=CACert&Renewal=", "200 OK", "", chains[_i].p7b);
+    ca_peer_says(peer, chains[_i].status, HTML, chains[_i].page);
+    ck_assert_int_eq(ca_chain(peer->ca, &found, peer->log, fixture_pool()), APR_EAGAIN);
+    ck_assert_int_eq(peer->server->routes[0].requests > 0, chains[_i].asked);
 }
 END_TEST
 
@@ -160,7 +175,7 @@ Suite *test_ca_certsrv_suite(void)
     tcase_add_test(tcase, issued_but_not_fetched);
     tcase_add_loop_test(tcase, issued, 0, COUNT(subjects));
     tcase_add_loop_test(tcase, cookies, 0, 5);
-    tcase_add_test(tcase, without_chain);
+    tcase_add_loop_test(tcase, chain, 0, COUNT(chains));
     suite_add_tcase(suite, tcase);
     return suite;
 }
