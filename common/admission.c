@@ -128,3 +128,16 @@ void admission_count(admission_t *gate, int *running, int *waiting)
     *waiting = gate->waiting;
     apr_thread_mutex_unlock(gate->mutex);
 }
+
+apr_interval_time_t admission_lasts(admission_t *gate)
+{
+    apr_time_t now = apr_time_now();
+    apr_interval_time_t lasts = 0;
+
+    apr_thread_mutex_lock(gate->mutex);
+    if (now >= gate->last && now - gate->last <= gate->wait) {
+        lasts = now - gate->began;
+    }
+    apr_thread_mutex_unlock(gate->mutex);
+    return lasts;
+}

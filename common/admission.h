@@ -36,4 +36,8 @@ void admission_leave(admission_t *gate);
 /* How many work and how many wait now. */
 void admission_count(admission_t *gate, int *running, int *waiting);
 
+/* For how long some found no place or waited in vain, without a pause of the waiting time; 0: all
+ * is well. */
+apr_interval_time_t admission_lasts(admission_t *gate);
+
 #endif /* ADMISSION_H */

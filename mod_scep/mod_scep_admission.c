@@ -13,8 +13,13 @@ APLOG_USE_MODULE(scep);
 /* Between two warnings of one child and service. */
 #define TELL_SECONDS 60
 
-/* Devices are asked to come again after so many seconds, and up to as many more. */
-#define RETRY_SECONDS 10
+/*
+ * Devices are asked to come again after as long as the overload lasts already, once to thrice: a
+ * refusal costs something too, and those of a fleet that comes again every few seconds would leave
+ * nothing for the work (docs/capacity.md).  In seconds.
+ */
+#define RETRY_LEAST 10
+#define RETRY_MOST 300
 
 /* The settings with the presets that depend on the MPM; *max 0: no limit. */
 static void limits(const scep_props_t *e, int *max, int *queue)
@@ -78,6 +83,7 @@ static void tell(request_rec *r, const scep_service_conf_t *service, apr_status_
 
 int scep_admission_enter(request_rec *r, const scep_service_conf_t *service)
 {
+    apr_int64_t seconds;
     apr_status_t rv;
     int queued;
 
@@ -90,7 +96,9 @@ int scep_admission_enter(request_rec *r, const scep_service_conf_t *service)
         return OK;
     }
     tell(r, service, rv);
-    return scep_http_busy(r, RETRY_SECONDS);
+    seconds = apr_time_sec(admission_lasts(service->admission));
+    seconds = seconds < RETRY_LEAST ? RETRY_LEAST : (seconds > RETRY_MOST ? RETRY_MOST : seconds);
+    return scep_http_busy(r, (int)seconds);
 }
 
 void scep_admission_leave(const scep_service_conf_t *service)

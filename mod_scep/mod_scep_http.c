@@ -181,10 +181,10 @@ int scep_http_unavailable(request_rec *r, int retry_after)
 /* Retry-After with up to spread seconds more. */
 static void retry_spread(request_rec *r, int seconds, int spread)
 {
-    unsigned char random = 0;
+    unsigned char random[2];
 
-    if (crypt_random(&random, sizeof(random)) == APR_SUCCESS) {
-        seconds += random % (1 + spread);
+    if (crypt_random(random, sizeof(random)) == APR_SUCCESS) {
+        seconds += (random[0] << 8 | random[1]) % (1 + spread);
     }
     apr_table_set(r->err_headers_out, "Retry-After", apr_itoa(r->pool, seconds));
 }

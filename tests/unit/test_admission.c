@@ -124,6 +124,29 @@ START_TEST(in_vain)
 }
 END_TEST
 
+START_TEST(how_long_it_lasts)
+{
+    guest_t guest;
+    int queued;
+
+    make(1, 4, LONG);
+    ck_assert_int_eq(enter(&queued), APR_SUCCESS);
+    ck_assert(admission_lasts(gate) == 0);
+    start(&guest);
+    until_waiting(1);
+    apr_sleep(1000);
+    ck_assert(admission_lasts(gate) > 0);
+    admission_leave(gate);
+    join(&guest);
+    make(1, 4, 1);
+    ck_assert_int_eq(enter(&queued), APR_SUCCESS);
+    ck_assert_int_eq(enter(&queued), APR_TIMEUP);
+    while (admission_lasts(gate) > 0) {
+        apr_sleep(1000); /* what is over is forgotten */
+    }
+}
+END_TEST
+
 START_TEST(in_turn)
 {
     guest_t guests[5];
@@ -245,6 +268,7 @@ Suite *test_admission_suite(void)
     tcase_add_test(tc, free_places);
     tcase_add_test(tc, without_queue);
     tcase_add_test(tc, in_vain);
+    tcase_add_test(tc, how_long_it_lasts);
     tcase_add_test(tc, in_turn);
     tcase_add_test(tc, burst_waits_beyond_the_queue);
     tcase_add_test(tc, standing_queue_is_limited);
