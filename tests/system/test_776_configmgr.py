@@ -21,7 +21,7 @@ DOCUMENT = env.SOURCE / "docs" / "configmgr.md"
 def commands():
     """The indented commands of "From nothing": openssl, then curl."""
     text = DOCUMENT.read_text("utf-8").split("## From nothing")[1].split("\n## ")[0]
-    return ["".join(block) for block in re.findall(r"(?m)^       ((?:openssl|curl) [^\n]*\n(?:        +[^\n]*\n)*)", text)]
+    return re.findall(r"(?m)^       ((?:openssl|curl) [^\n]*\n(?:        +[^\n]*\n)*)", text)
 
 
 def policy_line():
