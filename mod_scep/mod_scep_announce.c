@@ -9,6 +9,7 @@
 #include "mod_scep_crl_reach.h"
 #include "mod_scep_log.h"
 #include <apr_atomic.h>
+#include <apr_hash.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
 #include <http_log.h>
@@ -21,28 +22,39 @@ APLOG_USE_MODULE(scep);
 #define SWEEP_BATCHES 100
 #define SWEEP_PAUSE apr_time_from_msec(20)
 
-/* Gives each service its place in the shared memory; a visitor of scep_each_service(). */
+/* What is given out to services. */
+typedef struct share_t {
+    apr_uint32_t *next;
+    apr_hash_t *stores; /* those that have a service to inspect them */
+} share_t;
+
+/* Gives each service its place in the shared memory, and each store a service that inspects it; a
+ * visitor of scep_each_service(). */
 static int share(scep_service_conf_t *service, void *baton)
 {
-    apr_uint32_t **next = baton;
+    share_t *given = baton;
 
-    apr_atomic_set32(*next, 0);
-    service->differs_told = (*next)++;
+    apr_atomic_set32(given->next, 0);
+    service->differs_told = given->next++;
+    service->inspects =
+        !apr_hash_get(given->stores, &service->store, sizeof(service->store));
+    apr_hash_set(given->stores, &service->store, sizeof(service->store), "");
     return OK;
 }
 
 apr_status_t scep_announce_setup(server_rec *main_server, int services, apr_pool_t *pconf)
 {
-    apr_uint32_t *first;
+    share_t given;
     apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, services * sizeof(*first), NULL, pconf);
+    apr_status_t rv = apr_shm_create(&shm, services * sizeof(*given.next), NULL, pconf);
 
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server, SCEPTAG(0460) ": no shared memory");
         return rv;
     }
-    first = apr_shm_baseaddr_get(shm);
-    scep_each_service(main_server, share, &first);
+    given.next = apr_shm_baseaddr_get(shm);
+    given.stores = apr_hash_make(pconf);
+    scep_each_service(main_server, share, &given);
     return APR_SUCCESS;
 }
 
@@ -138,6 +150,9 @@ apr_interval_time_t scep_announce(const scep_service_conf_t *service, int (*stop
 
     if (announce(service, &first, &known, p) != APR_SUCCESS) {
         return AGAIN;
+    }
+    if (first && service->inspects) {
+        (void)store_inspect(service->store, service->name, scep_log_server(service->server, p), p);
     }
     if (first) {
         scep_crl_reach(service, stopping, baton, p);

@@ -147,6 +147,7 @@ typedef struct scep_service_conf_t {
     struct scep_log_file_t *audit_log, *policy_log; /* opened by open_logs; NULL: none */
     apr_array_header_t *warnings; /* of const char*: said at a real start and by a test */
     struct scep_metrics_t *metrics; /* set by post_config; NULL: not counted */
+    int inspects;               /* its host looks at the settings of the store, on its occasion */
     apr_uint32_t *differs_told; /* shared by all children: hosts that differ were logged; set by
                                  * post_config */
     /* per child */

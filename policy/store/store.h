@@ -290,6 +290,12 @@ typedef struct store_host_t {
     apr_time_t seen;                     /* out */
 } store_host_t;
 
+/* Something about a store that its administrator should know. */
+typedef struct store_finding_t {
+    log_sink_level_e level; /* WARN: dangerous, INFO: good to know */
+    const char *text;       /* without the store's name */
+} store_finding_t;
+
 struct store_provider_t {
     const char *name; /* URL scheme: "sqlite", "redis", "rediss", "redis+unix" ... */
 
@@ -494,6 +500,13 @@ struct store_provider_t {
     apr_status_t (*announce)(store_t *store, const char *service, const store_host_t *self,
                              apr_array_header_t **pothers, apr_pool_t *p);
 
+    /*
+     * What of the store's own settings endangers what it keeps: an array of store_finding_t.  Asked
+     * once after a start, when the service was announced.  NULL: there is nothing to look at.
+     */
+    apr_status_t (*inspect)(store_t *store, const char *service, apr_array_header_t **pfindings,
+                            apr_pool_t *p);
+
     /* One round trip that proves reads and writes are possible.  *text: why not, for people. */
     apr_status_t (*health)(store_t *store, const char **text, apr_pool_t *p);
 };
@@ -575,6 +588,10 @@ apr_status_t store_sweep(store_t *store, const char *service, int max, int *remo
 apr_status_t store_announce(store_t *store, const char *service, const store_host_t *self,
                             apr_array_header_t **pothers, apr_pool_t *p);
 apr_status_t store_health(store_t *store, const char **text, apr_pool_t *p);
+
+/* Says in the log what inspect finds. */
+apr_status_t store_inspect(store_t *store, const char *service, const log_sink_t *log,
+                           apr_pool_t *p);
 
 /*
  * Why the last slot called with this pool (or one of the same pool before it) did not answer, for

@@ -201,7 +201,7 @@ static const char *redis_create(store_t **pstore, const store_config_t *cfg, apr
     .commit = redis_commit, .fail = redis_fail,                                             \
     .pend = redis_pend, .poll = redis_poll, .find = redis_find,                             \
     .find_certificate = redis_find_certificate, .decide = redis_decide, .list = redis_list, \
-    .inventory = redis_inventory,                                                           \
+    .inventory = redis_inventory, .inspect = redis_inspect,                                 \
     .records = redis_records, .take = redis_take, .settle = redis_settle,                   \
     .outbox = redis_outbox, .lease = redis_lease,                                           \
     .revoke = redis_revoke, .sweep = redis_sweep, .announce = redis_announce,               \

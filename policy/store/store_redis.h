@@ -33,6 +33,7 @@ typedef enum {
     REDIS_SCRIPT_GET_CRL,
     REDIS_SCRIPT_PUT_CRL,
     REDIS_SCRIPT_INVENTORY,
+    REDIS_SCRIPT_RIGHTS,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 
@@ -125,6 +126,8 @@ apr_status_t redis_inventory(store_t *store, const char *service, const store_se
 apr_status_t redis_decide(store_t *store, const char *service, const char *tx_key,
                           const store_decision_t *decision, apr_interval_time_t retention,
                           store_result_e *result, apr_pool_t *p);
+apr_status_t redis_inspect(store_t *store, const char *service, apr_array_header_t **pfindings,
+                           apr_pool_t *p);
 apr_status_t redis_list(store_t *store, const char *service, int max, apr_array_header_t **ptxs,
                         apr_pool_t *p);
 apr_status_t redis_revoke_certificate(store_t *store, const char *service,

@@ -38,7 +38,8 @@ static const struct {
     [REDIS_SCRIPT_LIST_REVOKED] = {redis_script_list_revoked, AGAIN},
     [REDIS_SCRIPT_GET_CRL] = {redis_script_get_crl, AGAIN},
     [REDIS_SCRIPT_PUT_CRL] = {redis_script_put_crl, KEPT}, /* CONFLICT: the caller gets that one */
-    [REDIS_SCRIPT_INVENTORY] = {redis_script_inventory, AGAIN}};
+    [REDIS_SCRIPT_INVENTORY] = {redis_script_inventory, AGAIN},
+    [REDIS_SCRIPT_RIGHTS] = {redis_script_rights, AGAIN}};
 
 /* Appends bytes. */
 void redis_add_bytes(redis_args_t *args, const void *data, size_t len)

@@ -42,7 +42,7 @@ class Redis:
 
     def start(self):
         lines = ["bind 127.0.0.1", "port %d" % self.port, "unixsocket %s" % self.socket,
-                 "unixsocketperm 777", "save \"\"", "appendonly no", "dir %s" % self.folder,
+                 "unixsocketperm 777", "save \"\"", "appendonly yes", "dir %s" % self.folder,
                  "logfile %s" % (self.folder / "log"), "daemonize no"] + self.lines
         if self.tls_port:
             lines += ["tls-port %d" % self.tls_port, "tls-cert-file %s" % (self.folder / "server.pem"),

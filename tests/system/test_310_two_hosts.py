@@ -25,7 +25,7 @@ class Site:
     """Redis, two hosts and the balancer."""
 
     def __init__(self, factory, mpms=("event", "worker")):
-        self.redis = factory.redis(lines=["appendonly no"])
+        self.redis = factory.redis()
         secret = secret_file(env.folder("secret"))
         self.hosts = []
         for mpm in mpms:

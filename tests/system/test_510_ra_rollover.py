@@ -132,7 +132,7 @@ def test_replaced_under_load(factory, keys, mpm):
 
 
 def hosts_and_balancer(factory):
-    redis = factory.redis(lines=["appendonly no"])
+    redis = factory.redis()
     secret = secret_file(env.folder("secret"))
     ras = [Ra(pki.make()).write(1, 0) for _ in range(2)]
     hosts = [factory.httpd([ra.service()], server=conf.Lines(

@@ -35,7 +35,7 @@ class Site:
     """Two hosts on one Redis that share the pair; a third one that does not."""
 
     def __init__(self, factory):
-        self.redis = factory.redis(lines=["appendonly no"])
+        self.redis = factory.redis()
         self.folder = env.folder("pair")
         secret = secret_file(env.folder("secret"))
         self.options = {name: pair(self.folder, name) for name in ("ours", "theirs")}

@@ -112,7 +112,7 @@ def test_refusal_with_the_ca_s_words(double, factory, keys):
 
 
 def test_pending_ends_on_another_host(double, factory, keys):
-    redis = factory.redis(lines=["appendonly no"])
+    redis = factory.redis()
     secret = secret_file(env.folder("secret"))
     hosts = []
     for _ in range(2):

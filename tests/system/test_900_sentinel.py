@@ -178,7 +178,7 @@ def test_short_of_replicas(factory, keys):
     """ScepStoreWait: nothing is signed that no replica has, and the challenge is good again at once."""
     redis = factory.redis(lines=["appendonly yes"])
     server = factory.httpd(server=store_lines(redis.urls()["tcp"], "ScepStoreWait 1 500ms")).start()
-    server.expect("SCEP0201.*0 of 1 replicas have it", r"SCEP04\d\d")
+    server.expect("SCEP0201.*0 of 1 replicas have it", "SCEP0212", r"SCEP04\d\d")
     challenge, client = server.challenge(), server.client()
     client.cacert()
     specs = [client.spec(key=keys[n], challenge=challenge, subject="CN=w%d" % n, txid="W%d" % n) for n in range(2)]

@@ -13,8 +13,8 @@ NOISE = (r"SCEP\d{4}.*", "AH00052", "AH00051", "AH00045", "AH00046")
 pytestmark = pytest.mark.skipif(env.module("mod_scep_fault") is None, reason="mod_scep_fault is not built")
 
 PERSISTENCE = {
-    "none": (),
-    "rdb": ('save 1 1',),
+    "none": ("appendonly no",),
+    "rdb": ("appendonly no", 'save 1 1',),
     "aof-everysec": ("appendonly yes", "appendfsync everysec"),
     "aof-always": ("appendonly yes", "appendfsync always"),
 }
