@@ -509,7 +509,7 @@ enum { NOBODY, OTHER, TAMPERED, SHORT };
 /* What this host cannot deliver may be another one's. */
 START_TEST(undeliverable_is_kept)
 {
-    int i;
+    int i, lost = 0;
 
     start(&one, &two);
     end_with(POLICY_EVENT_ISSUED);
@@ -535,10 +535,12 @@ START_TEST(undeliverable_is_kept)
     work(NULL);
     ck_assert_int_eq(stub.ndelivered, 0);
     ck_assert_int_eq(fake.nsettled, 3);
-    ck_assert_int_eq(fake.how[0], STORE_NEWS_AGAIN);
-    ck_assert_int_eq(fake.how[1], STORE_NEWS_AGAIN);
-    ck_assert(fake.wait[1] >= apr_time_from_sec(60));
-    ck_assert_int_eq(fake.how[2], STORE_NEWS_LOST);
+    for (i = 0; i < 3; i++) { /* in any order */
+        lost += fake.how[i] == STORE_NEWS_LOST;
+        ck_assert(fake.how[i] == STORE_NEWS_LOST ||
+                  (fake.how[i] == STORE_NEWS_AGAIN && fake.wait[i] >= apr_time_from_sec(60)));
+    }
+    ck_assert_int_eq(lost, 1);
     ck_assert_int_eq(logged("SCEP0284"), 1);
     ck_assert_int_eq(logged("SCEP0283"), 1);
 }
