@@ -194,7 +194,9 @@ scep_health_t *scep_status_health(const scep_service_conf_t *service, apr_pool_t
     text = NULL;
     if (ca_health(service->core.ca, &text, p) != APR_SUCCESS) {
         health->ca = text && *text ? text : "no answer";
-        APR_ARRAY_PUSH(health->problems, const char *) = apr_pstrcat(p, "CA: ", health->ca, NULL);
+        /* where requests wait for the CA, devices are served all the same */
+        APR_ARRAY_PUSH(service->core.ca_wait > 0 ? health->warnings : health->problems,
+                       const char *) = apr_pstrcat(p, "CA: ", health->ca, NULL);
     }
     judge_certificates(health, &service->core, p);
     judge_crl(health, service->core.ca);

@@ -69,6 +69,20 @@ def test_the_ca_is_back_at_another_host(hosts, keys):
     assert client.enroll(keys[1], spec.challenge).status == scep.FAILURE
 
 
+def test_a_host_is_ready_all_the_same(factory):
+    """A CA that is away takes no host out where requests wait for it; it does where they get 503."""
+    ready = '<Location "/scep-ready">\n    SetHandler scep-ready\n</Location>\n'
+    for directive, status in ("ScepCAUnavailable pending", 200), ("ScepCAUnavailable 503", 503):
+        switch = Switch()
+        service = conf.Service(pki.make(), backend="fault")
+        service.lines = [line + (" switch=%s" % switch.path if line.startswith("ScepCABackend") else "")
+                         for line in service.lines]
+        server = factory.httpd([service.add(directive)], fault=True, locations=[ready]).start()
+        switch.says("mode=retry")
+        response = server.connection(keep_alive=False).request("GET", "/scep-ready")
+        assert response.status == status and b"CA: backend fault was told to fail" in response.body
+
+
 def test_the_request_again_instead_of_a_poll(hosts, keys):
     one, two = hosts
     client, spec = waits(one, keys[0])

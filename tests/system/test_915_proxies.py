@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The proxies of conf-examples, with nothing but addresses and files replaced: haproxy and nginx."""
+import re
 import shutil
 import socket
 import ssl
@@ -16,7 +17,8 @@ from http_client import Connection
 from test_300_stores import secret_file
 
 DEVICE = "127.0.0.2"            # a client whose address is not the proxy's
-READY = '<Location "/scep-ready">\n    SetHandler scep-ready\n</Location>\n'
+READY = re.search(r'<Location "/scep-ready">.*?</Location>\n',
+                  (env.SOURCE / "conf-examples" / "two-hosts.conf").read_text(), re.S).group(0)
 
 
 class FromDevice(Connection):
@@ -79,7 +81,17 @@ class Haproxy(Proxy):
     def adapt(self, text):
         text = self.replace(text, "bind :80\n", "bind 127.0.0.1:%d\n" % self.port)
         text = self.replace(text, "bind :443 ", "bind 127.0.0.1:%d " % self.tls_port)
+        text = self.replace(text, "global\n", "global\n    stats socket %s/admin\n" % self.folder)
+        text = self.replace(text, "inter 2s", "inter 200ms")
         return self.replace(text, "/etc/haproxy/scep.pem", str(self.folder / "both"))
+
+    def hosts_well(self):
+        """How many hosts of the first backend answered scep-ready with 200."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self.folder / "admin"))
+            admin.sendall(b"show stat\n")
+            lines = admin.makefile().read().splitlines()
+        return sum(line.startswith("scep_hosts,web") and ",UP," in line for line in lines)
 
     def command(self):
         return ["haproxy", "-db", "-f", self.file]
@@ -107,7 +119,7 @@ def proxy(request, module_factory):
     kind = request.param
     if shutil.which(kind.example.split(".")[0]) is None:
         pytest.skip("%s is not installed" % kind.example.split(".")[0])
-    redis, made = module_factory.redis(), pki.make()
+    redis, made = module_factory.redis(lines=["appendonly yes"]), pki.make()
     secret = secret_file(env.folder("secret"))
     hosts = []
     for _ in range(2):
@@ -116,7 +128,7 @@ def proxy(request, module_factory):
         hosts.append(module_factory.httpd([service], modules=("remoteip",), locations=[READY], server=conf.Lines(
             "RemoteIPHeader X-Forwarded-For", "RemoteIPInternalProxy 127.0.0.1")).start())
     running = kind(kind.example, hosts)
-    running.hosts = hosts
+    running.hosts, running.redis = hosts, redis
     module_factory.made.append(running)
     return running.start()
 
@@ -155,9 +167,20 @@ def test_tls_ends_in_front(proxy):
     assert b"POSTPKIOperation" in proxy.https("/certsrv/mscep/mscep.dll?operation=GetCACaps")
 
 
-def test_what_is_not_for_everybody(proxy):
-    response = proxy.client().http.request("GET", "/scep-ready")
-    assert response.status in (403, 404)
+@pytest.mark.parametrize("path", ["/scep-ready", "//scep-ready", "/./scep-ready", "/%73cep-ready", "/SCEP-READY",
+                                  "/certsrv/mscep/../../scep-ready", "/certsrv/mscep/%2e%2e/%2e%2e/scep-ready",
+                                  "/certsrv/mscep/..%2f../scep-ready", "/metrics", "//metrics", "/"])
+def test_what_is_not_for_everybody(proxy, path):
+    response = proxy.client().http.request("GET", path)
+    assert response.status in (400, 403, 404)
+    assert b"corp" not in response.body
+
+
+@pytest.mark.parametrize("path", ["/CertSrv/mscep/mscep.dll", "/certsrv/mscep/MSCEP.DLL", "/certsrv/mscep/",
+                                  "/certsrv/mscep/mscep.dll/pkiclient.exe"])
+def test_spellings_of_ndes_clients(proxy, path):
+    response = proxy.client().http.request("GET", path + "?operation=GetCACaps")
+    assert response.status == 200 and b"POSTPKIOperation" in response.body
 
 
 def test_failures_count_for_the_device(proxy, keys):
@@ -171,6 +194,25 @@ def test_failures_count_for_the_device(proxy, keys):
     other.http = Connection("127.0.0.1", proxy.port, keep_alive=False)
     assert other.enroll(keys[2], proxy.hosts[0].challenge()).status == scep.SUCCESS
     assert "203.0.113.7" not in addresses(proxy, "mscep.dll")
+
+
+def test_all_hosts_are_unwell(proxy, keys):
+    """The store is away: the hosts say so themselves, and what needs no store is served."""
+    for host in proxy.hosts:
+        host.expect(r"SCEP\d{4}.*(store|challenge)")
+    client = proxy.client()
+    client.http = Connection("127.0.0.1", proxy.port, keep_alive=False)
+    spec = client.spec(key=keys[0], challenge=proxy.hosts[0].challenge())
+    proxy.redis.stop()
+    if proxy.asks_ready:
+        env.wait_until(lambda: proxy.hosts_well() == 0, 30, what="haproxy did not notice")
+    response = client.send(spec.build())
+    assert response.status == 503 and int(response.header("Retry-After")) > 0
+    assert client.get("GetCACaps").status == 200
+    proxy.redis.start()
+    if proxy.asks_ready:
+        env.wait_until(lambda: proxy.hosts_well() == 2, 30, what="haproxy did not notice")
+    env.wait_until(lambda: client.send(spec.build()).status == 200, 20, 0.5, "not served again")
 
 
 def test_a_host_that_dies_is_not_noticed(proxy, keys):
