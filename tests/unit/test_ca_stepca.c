@@ -165,8 +165,8 @@ END_TEST
 
 START_TEST(unusable_keys)
 {
-    static const char *const texts[] = {"", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n"
-                                                      "-----END PRIVATE KEY-----\n"};
+    static const char *const texts[] = {
+        "", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"};
     apr_pool_t *p = fixture_pool();
     ca_jwt_t *jwt;
     int i;
