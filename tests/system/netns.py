@@ -4,6 +4,7 @@ import concurrent.futures
 import ctypes
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 
@@ -18,6 +19,18 @@ _numbers = itertools.count(1)
 def ip(*arguments, check=True):
     return subprocess.run(["ip", *map(str, arguments)], check=check, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT).stdout.decode()
+
+
+def why_not():
+    """Why this machine makes no network namespaces; None: it does."""
+    if shutil.which("ip") is None:
+        return "iproute2 is not installed"
+    name = "scep%d-try" % os.getpid()
+    tried = subprocess.run(["ip", "netns", "add", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    made = subprocess.run(["ip", "-n", name, "link", "add", "br0", "type", "bridge"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
+    subprocess.run(["ip", "netns", "del", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return None if made.returncode == 0 else (tried.stdout + made.stdout).decode().strip() or "ip netns fails"
 
 
 class Net:
