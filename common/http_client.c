@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define FAILURES_MAX 3
 #define HEADERS_MAX (64 * 1024)
 #define ERROR_MAX 300
 #define RETRY_AFTER_MAX 3600
@@ -451,73 +450,6 @@ static apr_status_t try_with_ticket(http_client_t *client, int n, const http_req
     return rv == APR_TIMEUP ? APR_TIMEUP : APR_ECONNREFUSED;
 }
 
-/* Whether a breaker lets a try through, which may be its probe.  The mutex must be held. */
-static int lets_through(http_breaker_t *breaker, apr_time_t now)
-{
-    if (breaker->failures < FAILURES_MAX)
-        return 1;
-    if (now < breaker->rest_until || breaker->probing)
-        return 0;
-    breaker->probing = 1;
-    return 1;
-}
-
-/*
- * Number of the URL to try: the first from the preferred one on that is not in tried (a bit each)
- * and does not rest; -1: none.  The caller tells by report() what became of it.
- */
-static int choose(http_client_t *client, unsigned tried)
-{
-    apr_time_t now = clock_monotonic();
-    int i, n, found = -1;
-
-    apr_thread_mutex_lock(client->mutex);
-    for (i = 0; found < 0 && i < client->nbase; i++) {
-        n = (client->preferred + i) % client->nbase;
-        if (!(tried & (1u << n)) && lets_through(&client->breaker[n], now))
-            found = n;
-    }
-    apr_thread_mutex_unlock(client->mutex);
-    return found;
-}
-
-/* Number of the breaker of a call's own URL, which takes over the oldest one; -1: it rests. */
-static int choose_own(http_client_t *client, const http_base_t *own)
-{
-    int n;
-
-    apr_thread_mutex_lock(client->mutex);
-    for (n = 0; n < HTTP_URLS_MAX && strcmp(client->seen[n], own->peer) != 0;)
-        n++;
-    if (n == HTTP_URLS_MAX) {
-        n = client->last_seen = (client->last_seen + 1) % HTTP_URLS_MAX;
-        apr_cpystrn(client->seen[n], own->peer, HTTP_PEER_MAX);
-        memset(&client->breaker[n], 0, sizeof(client->breaker[n]));
-    }
-    if (!lets_through(&client->breaker[n], clock_monotonic()))
-        n = -1;
-    apr_thread_mutex_unlock(client->mutex);
-    return n;
-}
-
-/* Tells the breaker how a try ended. */
-static void report(http_client_t *client, int n, apr_status_t rv, int fair)
-{
-    http_breaker_t *breaker = &client->breaker[n];
-
-    apr_thread_mutex_lock(client->mutex);
-    if (rv == APR_SUCCESS || rv == APR_ENOSPC) {
-        breaker->failures = 0;
-        client->preferred = n;
-    }
-    else if (fair || breaker->probing) {
-        breaker->failures++;
-        breaker->rest_until = clock_monotonic() + client->options.rest;
-    }
-    breaker->probing = 0;
-    apr_thread_mutex_unlock(client->mutex);
-}
-
 /*
  * Tries URLs until one answers, time is over or another try could do harm.  own: the call's URL;
  * NULL: the client's.
@@ -553,7 +485,8 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
             }
             return APR_TIMEUP;
         }
-        n = own ? choose_own(client, own) : choose(client, client->nbase == 1 ? 0 : tried);
+        n = own ? http_breaker_choose_own(client, own)
+                : http_breaker_choose(client, client->nbase == 1 ? 0 : tried);
         if (n < 0)
             return rv;
         tried |= 1u << n;
@@ -561,8 +494,9 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
                  ? try_with_ticket(client, n, request, &try, end, log)
                  : try_once(client, own ? own : &client->base[n], request, &try, left);
         /* a time limit that the caller had used up says nothing about the peer */
-        report(client, n, rv,
-               !try.unfair && (rv != APR_TIMEUP || 2 * left >= client->options.timeout));
+        http_breaker_report(
+            client, n, rv,
+            !try.unfair && (rv != APR_TIMEUP || 2 * left >= client->options.timeout));
         if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL)
             return rv;
         again = try.sent ? rv != APR_TIMEUP && request->idempotent && count == 0

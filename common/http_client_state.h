@@ -55,4 +55,17 @@ struct http_client_t {
 const char *http_base_take(http_base_t *base, const char *url, const http_options_t *options,
                            apr_pool_t *p);
 
+/*
+ * Number of the URL to try: the first from the preferred one on that is not in tried (a bit each)
+ * and does not rest; -1: none.  The caller tells by http_breaker_report() what
+ * became of it.
+ */
+int http_breaker_choose(http_client_t *client, unsigned tried);
+
+/* Number of the breaker of a call's own URL, which takes over the oldest one; -1: it rests. */
+int http_breaker_choose_own(http_client_t *client, const http_base_t *own);
+
+/* Tells the breaker how a try ended. */
+void http_breaker_report(http_client_t *client, int n, apr_status_t rv, int fair);
+
 #endif /* COMMON_HTTP_CLIENT_STATE_H */
