@@ -366,6 +366,19 @@ static http_failure_e failure_of(CURLcode code, const char *text)
     }
 }
 
+/*
+ * Whether libcurl could not even connect to send once more what may have arrived before: begin()
+ * is not asked then.
+ */
+static int is_second_attempt(const try_t *try, CURLcode code)
+{
+    http_failure_e failure = failure_of(code, "");
+
+    return try->once && try->begun && !try->heard && try->sent &&
+           (failure == HTTP_FAILURE_NAME || failure == HTTP_FAILURE_CONNECT ||
+            failure == HTTP_FAILURE_TLS);
+}
+
 /* The status of a try that failed; sets the error's text. */
 static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *try)
 {
@@ -379,7 +392,7 @@ static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *t
     answer->failure = try->too_large ? HTTP_FAILURE_OTHER : failure_of(code, text);
     if (must_end(try))
         answer->error = "this process ends";
-    if (try->cut) {
+    if (try->cut || is_second_attempt(try, code)) {
         answer->error = "the connection ended before an answer came";
         answer->failure = HTTP_FAILURE_CUT;
     }

@@ -97,6 +97,17 @@ static http_fixture_route_t *route_of(shared_t *shared, const char *path)
     return NULL;
 }
 
+/* Ends the process that listens; its sockets are closed before it has another parent. */
+static void end_listening(void)
+{
+    pid_t parent = getppid();
+
+    prctl(PR_SET_PDEATHSIG, 0);
+    kill(parent, SIGKILL);
+    while (getppid() == parent)
+        usleep(1000);
+}
+
 /* Answers request number n of a connection, then does something else with it; 0 to close. */
 static int serve_kept(int fd, const char *path, int n)
 {
@@ -104,6 +115,10 @@ static int serve_kept(int fd, const char *path, int n)
 
     if (strncmp(path, "/first", 6) == 0 && n > 1)
         return 0;
+    if (strncmp(path, "/last", 5) == 0 && n > 1) {
+        end_listening();
+        return 0;
+    }
     if (!say_answer(fd, "200 OK", "Content-Type: application/json\r\n", "{}", 2) ||
         strncmp(path, "/leave", 6) == 0)
         return 0;
@@ -124,8 +139,8 @@ static int serve(int fd, shared_t *shared, int n, const char *path, const char *
     }
     if (strncmp(path, "/good", 5) == 0)
         return say_answer(fd, "200 OK", json, "{\"a\":1}", 7);
-    if (strncmp(path, "/first", 6) == 0 || strncmp(path, "/leave", 6) == 0 ||
-        strncmp(path, "/peek", 5) == 0)
+    if (strncmp(path, "/first", 6) == 0 || strncmp(path, "/last", 5) == 0 ||
+        strncmp(path, "/leave", 6) == 0 || strncmp(path, "/peek", 5) == 0)
         return serve_kept(fd, path, n);
     if (strncmp(path, "/echo", 5) == 0)
         return say_answer(fd, "200 OK", "", request, len);
@@ -199,6 +214,8 @@ static void run(int tcp, int local, shared_t *shared)
         __atomic_add_fetch(&shared->connections, 1, __ATOMIC_SEQ_CST);
         if (fd >= 0 && !shared->closed && fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
+            close(tcp);
+            close(local);
             converse(fd, shared);
             _exit(0);
         }

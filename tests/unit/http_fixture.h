@@ -10,6 +10,7 @@
  *   /garbage no HTTP                    /headers  headers without end
  *   /503     Retry-After: 7             /moved    302 to /good
  *   /first   as /good, but each further request of the connection is read and not answered
+ *   /last    the same, but with that the whole server ends
  *   /leave   as /good, then closes      /peek     as /good, then closes at the next byte
  *
  * Routes come before that: paths that hold a text have answers and counts of their own.
