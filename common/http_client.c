@@ -28,6 +28,8 @@ typedef struct try_t {
     int spared; /* by HTTP_END_QUESTIONS */
     int cut;  /* libcurl was kept from sending it again */
     int begun, heard;  /* whether it was begun before; whether an answer came to that */
+    int fresh;         /* it was begun on a connection that had no request before */
+    long connects;     /* how many libcurl had made by then */
     CURL *curl;
     int unfair; /* the peer was not asked */
 } try_t;
@@ -92,7 +94,7 @@ static size_t take_body(char *data, size_t one, size_t n, void *baton)
 static int begin(void *baton, char *to, char *from, int to_port, int from_port)
 {
     try_t *try = baton;
-    long bytes = 1;
+    long bytes = 1, connects = 0;
 
     (void)to;
     (void)from;
@@ -103,6 +105,9 @@ static int begin(void *baton, char *to, char *from, int to_port, int from_port)
         try->cut = 1;
         return CURL_PREREQFUNC_ABORT;
     }
+    try->fresh = curl_easy_getinfo(try->curl, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK &&
+                 connects > try->connects;
+    try->connects = connects;
     try->begun = 1;
     try->heard = 0;
     return CURL_PREREQFUNC_OK;
@@ -337,13 +342,33 @@ static void take_answer(CURL *curl, const http_request_t *request, try_t *try)
     keep_headers(curl, request->keep_headers, try);
 }
 
-/* Where a try failed. */
-static http_failure_e failure_of(CURLcode code, const char *text)
+/*
+ * Whether the peer refused our certificate: with TLS 1.3 it does when the handshake is over for us,
+ * so the request was on its way.  Any other alert, and any on a connection that had a request
+ * before, may follow one that was read.
+ */
+static int is_refusal(const try_t *try, CURLcode code, const char *text)
 {
-    /* with TLS 1.3 a server refuses our certificate when the handshake is over */
-    if ((code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && strstr(text, "SSL routines") &&
-        strstr(text, " alert "))
-        return HTTP_FAILURE_TLS;
+    /* as OpenSSL's reasons end, whatever version they name (RFC 8446 section 6.2) */
+    static const char *const alerts[] = {
+        " alert bad certificate", " alert unsupported certificate", " alert certificate revoked",
+        " alert certificate expired", " alert certificate unknown", " alert certificate required",
+        " alert unknown ca", " alert access denied", " alert handshake failure"};
+    size_t i;
+
+    if ((code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR) || !try->fresh || try->heard ||
+        !strstr(text, "SSL routines"))
+        return 0;
+    for (i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++) {
+        if (strstr(text, alerts[i]))
+            return 1;
+    }
+    return 0;
+}
+
+/* Where a try failed. */
+static http_failure_e failure_of(CURLcode code)
+{
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY: return HTTP_FAILURE_NAME;
@@ -372,7 +397,7 @@ static http_failure_e failure_of(CURLcode code, const char *text)
  */
 static int is_second_attempt(const try_t *try, CURLcode code)
 {
-    http_failure_e failure = failure_of(code, "");
+    http_failure_e failure = failure_of(code);
 
     return try->once && try->begun && !try->heard && try->sent &&
            (failure == HTTP_FAILURE_NAME || failure == HTTP_FAILURE_CONNECT ||
@@ -389,7 +414,9 @@ static apr_status_t failed(CURL *curl, CURLcode code, const char *text, try_t *t
         bytes = 1;
     try->sent = bytes > 0;
     answer->error = http_printable(*text ? text : curl_easy_strerror(code), ERROR_MAX, try->p);
-    answer->failure = try->too_large ? HTTP_FAILURE_OTHER : failure_of(code, text);
+    answer->failure = try->too_large                  ? HTTP_FAILURE_OTHER
+                      : is_refusal(try, code, text) ? HTTP_FAILURE_TLS
+                                                    : failure_of(code);
     if (must_end(try))
         answer->error = "this process ends";
     if (try->cut || is_second_attempt(try, code)) {

@@ -94,6 +94,12 @@ typedef struct tls_case_t {
 } tls_case_t;
 
 static const tls_case_t tls_cases[] = {
+    {0, 0, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, 0, HTTP_FAILURE_TLS, 0},
+    {0, 0, X509_V_ERR_CERT_HAS_EXPIRED, 0, HTTP_FAILURE_TLS, 0},
+    {0, 0, X509_V_ERR_APPLICATION_VERIFICATION, 0, HTTP_FAILURE_TLS, 0}, /* handshake failure */
+    {0, 0, X509_V_ERR_OUT_OF_MEM, 0, HTTP_FAILURE_CUT, 1},               /* internal error */
+    {0, 1, X509_V_ERR_OUT_OF_MEM, 1, HTTP_FAILURE_CUT, 1},
+    {1, 1, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, 1, HTTP_FAILURE_CUT, 1},
     {1, 1, 0, 0, HTTP_FAILURE_CUT, 1}, /* closes, and speaks no TLS from then on */
 };
 
