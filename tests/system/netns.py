@@ -16,9 +16,14 @@ CLONE_NEWNET = 0x40000000
 _numbers = itertools.count(1)
 
 
-def ip(*arguments, check=True):
-    return subprocess.run(["ip", *map(str, arguments)], check=check, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT).stdout.decode()
+def enter(space):
+    """What runs a command in a namespace.  "ip netns exec" would mount /sys anew too, which a chroot does not let it."""
+    return ["nsenter", "--net=/run/netns/" + space]
+
+
+def ip(*arguments, space=None, check=True):
+    return subprocess.run([*(enter(space) if space else []), "ip", *map(str, arguments)], check=check,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
 
 
 def why_not():
@@ -27,7 +32,7 @@ def why_not():
         return "iproute2 is not installed"
     name = "scep%d-try" % os.getpid()
     tried = subprocess.run(["ip", "netns", "add", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    made = subprocess.run(["ip", "-n", name, "link", "add", "br0", "type", "bridge"], stdout=subprocess.PIPE,
+    made = subprocess.run([*enter(name), "ip", "link", "add", "br0", "type", "bridge"], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, check=False)
     subprocess.run(["ip", "netns", "del", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     return None if made.returncode == 0 else (tried.stdout + made.stdout).decode().strip() or "ip netns fails"
@@ -41,10 +46,10 @@ class Net:
         self.tag = "scep%d-%d" % (os.getpid(), next(_numbers))
         self.hub, self.hosts = self.tag + "-hub", {}
         ip("netns", "add", self.hub)
-        ip("-n", self.hub, "link", "set", "lo", "up")
-        ip("-n", self.hub, "link", "add", "br0", "type", "bridge")
-        ip("-n", self.hub, "address", "add", PREFIX + "254/24", "dev", "br0")
-        ip("-n", self.hub, "link", "set", "br0", "up")
+        ip("link", "set", "lo", "up", space=self.hub)
+        ip("link", "add", "br0", "type", "bridge", space=self.hub)
+        ip("address", "add", PREFIX + "254/24", "dev", "br0", space=self.hub)
+        ip("link", "set", "br0", "up", space=self.hub)
         for number, name in enumerate(names, 1):
             self._add(name, number)
 
@@ -52,18 +57,18 @@ class Net:
         space = "%s-%s" % (self.tag, name)
         self.hosts[name] = (space, PREFIX + str(number))
         ip("netns", "add", space)
-        ip("-n", space, "link", "set", "lo", "up")
-        ip("-n", self.hub, "link", "add", "to" + name, "type", "veth", "peer", "name", "eth0", "netns", space)
-        ip("-n", self.hub, "link", "set", "to" + name, "master", "br0", "up")
-        ip("-n", space, "address", "add", PREFIX + str(number) + "/24", "dev", "eth0")
-        ip("-n", space, "link", "set", "eth0", "up")
+        ip("link", "set", "lo", "up", space=space)
+        ip("link", "add", "to" + name, "type", "veth", "peer", "name", "eth0", "netns", space, space=self.hub)
+        ip("link", "set", "to" + name, "master", "br0", "up", space=self.hub)
+        ip("address", "add", PREFIX + str(number) + "/24", "dev", "eth0", space=space)
+        ip("link", "set", "eth0", "up", space=space)
 
     def address(self, name):
         return self.hosts[name][1]
 
     def prefix(self, name=None):
         """What runs a command at a host; None: where the clients are."""
-        return ["ip", "netns", "exec", self.hosts[name][0] if name else self.hub]
+        return enter(self.hosts[name][0] if name else self.hub)
 
     def start(self, name, *arguments, **how):
         return env.start([*self.prefix(name), *arguments], **how)
@@ -81,7 +86,7 @@ class Net:
 
     def link(self, name, state):
         """Cuts a host off ("down"), or puts it back ("up")."""
-        ip("-n", self.hub, "link", "set", "to" + name, state)
+        ip("link", "set", "to" + name, state, space=self.hub)
 
     def kill(self, name):
         """kill -9 of all that runs at a host."""
