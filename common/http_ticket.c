@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "http_files.h"
 #include "http_ticket_krb5.h"
+#include <apr_hash.h>
 #include <apr_strings.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
@@ -14,7 +15,8 @@
 #define LOOK apr_time_from_msec(500)          /* whether this process ends */
 #define MARGIN apr_time_from_sec(2)           /* a ticket that ends so soon is none */
 #define PAUSE_UNREACHABLE apr_time_from_sec(5)
-#define PAUSE_REFUSED apr_time_from_sec(60)   /* a wrong key locks the account, asked too often */
+#define PAUSE_REFUSED apr_time_from_sec(60)
+#define PAUSE_OTHERS apr_time_from_msec(100)  /* while another child asks */
 #define RENEW_MIN apr_time_from_sec(1)
 
 struct http_ticket_t {
@@ -22,6 +24,7 @@ struct http_ticket_t {
     http_files_t files; /* the keytab */
     http_stamp_t stamp; /* of the keys */
     ticket_keys_t *keys;
+    http_ticket_rest_t *rest; /* of all children */
     apr_thread_t *thread;      /* the only one that replaces stamp and keys */
     apr_thread_mutex_t *mutex; /* of the child; guards all below */
     apr_thread_cond_t *changed;
@@ -33,6 +36,14 @@ struct http_ticket_t {
     int keys_changed;            /* to be logged */
     char keys_error[TICKET_ERROR_MAX], renewal_error[TICKET_ERROR_MAX];
 };
+
+/* A number for a version of the keytab. */
+static apr_uint32_t version_of(const http_stamp_t *stamp)
+{
+    apr_ssize_t len = sizeof(*stamp);
+
+    return apr_hashfunc_default((const char *)stamp, &len);
+}
 
 /* Pool cleanup of the parent. */
 static apr_status_t forget_keys(void *baton)
@@ -59,6 +70,8 @@ const char *http_ticket_make(http_ticket_t **pticket, const http_ticket_options_
     if (error)
         return error;
     apr_pool_cleanup_register(p, ticket, forget_keys, apr_pool_cleanup_null);
+    if (http_ticket_rest_make(&ticket->rest, version_of(&ticket->stamp), p) != APR_SUCCESS)
+        return "there is no shared memory for Kerberos";
     *pticket = ticket;
     return NULL;
 }
@@ -108,7 +121,7 @@ static apr_time_t next_time(const http_ticket_t *ticket, const http_ticket_cache
 }
 
 /* Takes over what the KDC said; cache NULL: there was no memory.  The mutex must be held. */
-static void take(http_ticket_t *ticket, http_ticket_cache_t *cache)
+static void take(http_ticket_t *ticket, http_ticket_cache_t *cache, apr_time_t until)
 {
     int lost;
 
@@ -116,7 +129,7 @@ static void take(http_ticket_t *ticket, http_ticket_cache_t *cache)
         ticket->next = clock_monotonic() + PAUSE_UNREACHABLE;
         return;
     }
-    ticket->next = next_time(ticket, cache);
+    ticket->next = until ? until : next_time(ticket, cache);
     lost = find_loss(ticket, cache);
     if (lost < 0) {
         drop(ticket->cache);
@@ -128,6 +141,19 @@ static void take(http_ticket_t *ticket, http_ticket_cache_t *cache)
     if (!ticket->renewal_told)
         ticket->renewal_told = 1;
     drop(cache);
+}
+
+/* Has the keytab read when it is another one than the last time.  The mutex must be held. */
+static void look(http_ticket_t *ticket)
+{
+    http_stamp_t stamp;
+
+    http_files_stamp(&stamp, &ticket->files, &ticket->seen);
+    if (memcmp(&stamp, &ticket->seen, sizeof(stamp)) == 0)
+        return;
+    ticket->seen = stamp;
+    ticket->reread = 1;
+    apr_thread_cond_broadcast(ticket->changed);
 }
 
 /* Reads the keytab again.  Only in the ticket's thread, without the mutex. */
@@ -145,6 +171,7 @@ static void reread(http_ticket_t *ticket)
         ticket_keys_free(ticket->keys);
         ticket->keys = keys;
         ticket->stamp = stamp;
+        http_ticket_rest_renew(ticket->rest, version_of(&stamp));
     }
     apr_thread_mutex_lock(ticket->mutex);
     ticket->keys_changed = !error;
@@ -154,11 +181,49 @@ static void reread(http_ticket_t *ticket)
     apr_pool_destroy(p);
 }
 
+/*
+ * Waits while another child asks for the first time; the mutex must be held, and the answer is only
+ * good when the process does not end.
+ */
+static ticket_rest_e wait_for_others(http_ticket_t *ticket, int *code, apr_time_t *until)
+{
+    ticket_rest_e rest = TICKET_REST_WAIT;
+
+    while (!ticket->stop && (rest = http_ticket_rest_look(ticket->rest, clock_monotonic(), code,
+                                                          until)) == TICKET_REST_WAIT)
+        apr_thread_cond_timedwait(ticket->changed, ticket->mutex, PAUSE_OTHERS);
+    return rest;
+}
+
+/* Asks the KDC, or takes over another child's refusal; the mutex must be held, and is let go. */
+static void ask(http_ticket_t *ticket)
+{
+    http_ticket_cache_t *cache;
+    apr_time_t until = 0;
+    int code = 0;
+    ticket_rest_e rest = wait_for_others(ticket, &code, &until);
+
+    if (ticket->stop)
+        return;
+    apr_thread_mutex_unlock(ticket->mutex);
+    if (rest == TICKET_REST_ASK) {
+        cache = ticket_fetch(ticket->keys, ticket->options.host, ticket->options.nhosts);
+        http_ticket_rest_tell(ticket->rest, clock_monotonic(),
+                              cache ? cache->key : TICKET_KEY_UNTOLD, cache ? cache->code : 0);
+        if (cache && cache->key == TICKET_KEY_BAD)
+            (void)http_ticket_rest_look(ticket->rest, clock_monotonic(), &code, &until);
+    }
+    else {
+        cache = ticket_refuse(ticket->keys, ticket->options.nhosts, code);
+    }
+    apr_thread_mutex_lock(ticket->mutex);
+    take(ticket, cache, until);
+}
+
 /* The ticket's thread. */
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 {
     http_ticket_t *ticket = baton;
-    http_ticket_cache_t *cache;
     apr_time_t now;
     int again;
 
@@ -170,15 +235,16 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
             apr_thread_cond_timedwait(ticket->changed, ticket->mutex, ticket->next - now);
             continue;
         }
+        look(ticket); /* an old key is not tried again */
         again = ticket->reread;
         ticket->reread = 0;
         ticket->asking = 1;
-        apr_thread_mutex_unlock(ticket->mutex);
-        if (again)
+        if (again) {
+            apr_thread_mutex_unlock(ticket->mutex);
             reread(ticket);
-        cache = ticket_fetch(ticket->keys, ticket->options.host, ticket->options.nhosts);
-        apr_thread_mutex_lock(ticket->mutex);
-        take(ticket, cache);
+            apr_thread_mutex_lock(ticket->mutex);
+        }
+        ask(ticket);
         ticket->asking = 0;
         apr_thread_cond_broadcast(ticket->changed);
     }
@@ -219,19 +285,6 @@ apr_status_t http_ticket_child_init(http_ticket_t *ticket, apr_pool_t *pchild)
     if (rv == APR_SUCCESS)
         apr_pool_pre_cleanup_register(pchild, ticket, finish);
     return rv;
-}
-
-/* Has the keytab read when it is another one than the last time.  The mutex must be held. */
-static void look(http_ticket_t *ticket)
-{
-    http_stamp_t stamp;
-
-    http_files_stamp(&stamp, &ticket->files, &ticket->seen);
-    if (memcmp(&stamp, &ticket->seen, sizeof(stamp)) == 0)
-        return;
-    ticket->seen = stamp;
-    ticket->reread = 1;
-    apr_thread_cond_broadcast(ticket->changed);
 }
 
 /* Waits for a ticket for a host; 0: there is none.  The mutex must be held. */

@@ -47,6 +47,13 @@ static int is_refusal(krb5_error_code code)
            code != KRB5KDC_ERR_SVC_UNAVAILABLE;
 }
 
+/* Whether it was about the account or its key, which is locked when that comes too often. */
+static int is_bad_key(krb5_error_code code)
+{
+    return code == KRB5KDC_ERR_PREAUTH_FAILED || code == KRB5KRB_AP_ERR_BAD_INTEGRITY ||
+           code == KRB5KDC_ERR_CLIENT_REVOKED;
+}
+
 /* Gets the ticket that gets tickets, into a cache. */
 static krb5_error_code log_in(krb5_context context, const ticket_keys_t *keys, krb5_ccache ccache)
 {
@@ -122,6 +129,8 @@ static void fill(http_ticket_cache_t *cache, krb5_context context, const ticket_
     cache->ccache = ccache;
     if (!code)
         code = log_in(context, keys, ccache);
+    cache->key = !code ? TICKET_KEY_GOOD : is_bad_key(code) ? TICKET_KEY_BAD : TICKET_KEY_UNTOLD;
+    cache->code = code;
     for (i = 0; i < nhosts; i++) {
         if (code) {
             fail(&cache->host[i], context, code, "", keys->principal);
@@ -150,6 +159,24 @@ http_ticket_cache_t *ticket_fetch(const ticket_keys_t *keys, const char *const *
         fill(cache, context, keys, host, nhosts);
     for (i = 0; code && i < nhosts; i++)
         fail(&cache->host[i], NULL, code, "", keys->principal);
+    krb5_free_context(context);
+    return cache;
+}
+
+http_ticket_cache_t *ticket_refuse(const ticket_keys_t *keys, int nhosts, int code)
+{
+    http_ticket_cache_t *cache = calloc(1, sizeof(*cache));
+    krb5_context context = NULL;
+    int i;
+
+    if (!cache)
+        return NULL;
+    cache->users = 1;
+    cache->key = TICKET_KEY_BAD;
+    cache->code = code;
+    (void)krb5_init_context(&context); /* NULL will do for the words */
+    for (i = 0; i < nhosts; i++)
+        fail(&cache->host[i], context, code, "", keys->principal);
     krb5_free_context(context);
     return cache;
 }

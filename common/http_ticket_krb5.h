@@ -8,6 +8,7 @@
 
 #include "http_client.h"
 #include "http_ticket.h"
+#include "http_ticket_rest.h"
 
 #define TICKET_ERROR_MAX 400
 
@@ -28,6 +29,8 @@ struct http_ticket_cache_t {
     int users;                    /* http_ticket.c's; not freed by http_ticket_krb5.c */
     void *ccache;                 /* NULL: none */
     char name[64];                /* "MEMORY:..." */
+    ticket_key_e key;             /* what the KDC said of it */
+    int code;                     /* with TICKET_KEY_BAD */
     ticket_host_t host[HTTP_URLS_MAX];
 };
 
@@ -46,6 +49,9 @@ void ticket_keys_free(ticket_keys_t *keys);
  * there is no memory.
  */
 http_ticket_cache_t *ticket_fetch(const ticket_keys_t *keys, const char *const *host, int nhosts);
+
+/* The same without asking, for a code of ticket_fetch()'s: a refusal for each host. */
+http_ticket_cache_t *ticket_refuse(const ticket_keys_t *keys, int nhosts, int code);
 
 /* Wipes and frees. */
 void ticket_cache_free(http_ticket_cache_t *cache);

@@ -25,6 +25,14 @@ http_ticket_cache_t *ticket_fetch(const ticket_keys_t *keys, const char *const *
     return NULL;
 }
 
+http_ticket_cache_t *ticket_refuse(const ticket_keys_t *keys, int nhosts, int code)
+{
+    (void)keys;
+    (void)nhosts;
+    (void)code;
+    return NULL;
+}
+
 void ticket_cache_free(http_ticket_cache_t *cache)
 {
     (void)cache;

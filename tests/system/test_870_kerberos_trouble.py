@@ -84,6 +84,19 @@ def test_a_new_password(world, factory, keys):
     assert server.log.wait("SCEP0361.*svc-new.keytab changed and is used now")
 
 
+def test_a_wrong_key_is_tried_by_one(world, factory, keys):
+    """The account would be locked: the other processes take over what the KDC told the first."""
+    world.kdc.admin("addprinc +requires_preauth -randkey svc-wrong")
+    keytab = world.kdc.keytab("svc-wrong")
+    world.kdc.admin("cpw -randkey svc-wrong")
+    server = world.httpd(factory, world.service(world.login(keytab, "svc-wrong")), mpm="prefork")
+    for n in range(8):
+        assert ask(server, keys[n % 4])[0].status == 503
+    assert len(server.log.lines("not of the account's present password")) == 8
+    failed = [line for line in world.kdc.log().splitlines() if "PREAUTH_FAILED" in line and "svc-wrong@" in line]
+    assert 1 <= len(failed) <= 2    # libkrb5 asks the master once more
+
+
 def test_keytabs_that_cannot_replace(world, factory, keys):
     """The old one goes on, and one line says so."""
     world.kdc.admin("addprinc +requires_preauth -randkey svc-old")

@@ -4,6 +4,7 @@
 
 #include "../../common/clock.h"
 #include "../../common/http_ticket.h"
+#include "../../common/http_ticket_rest.h"
 #include "fixture.h"
 #include <apr_file_io.h>
 #include <apr_strings.h>
@@ -56,6 +57,74 @@ static const char *make(http_ticket_t **pticket, const char *keytab, const char 
 
     return http_ticket_make(pticket, &o, p);
 }
+
+/* What a look at the rest says, so many seconds from a start. */
+static int look(http_ticket_rest_t *rest, int seconds)
+{
+    apr_time_t until = 0;
+    int code = 0, said;
+
+    said = http_ticket_rest_look(rest, apr_time_from_sec(1000 + seconds), &code, &until);
+    ck_assert_int_eq(code, said == TICKET_REST_REFUSED ? 7 : 0);
+    ck_assert(said != TICKET_REST_REFUSED || until > apr_time_from_sec(1000 + seconds));
+    return said;
+}
+
+static void tell(http_ticket_rest_t *rest, int seconds, ticket_key_e key)
+{
+    http_ticket_rest_tell(rest, apr_time_from_sec(1000 + seconds), key, 7);
+}
+
+/* A key that is refused is tried by one only, and less and less often. */
+START_TEST(test_rest)
+{
+    static const int pauses[] = {60, 120, 240, 480, 960, 1920, 3600, 3600, 3600};
+    http_ticket_rest_t *rest;
+    int i, now = 2;
+
+    ck_assert_int_eq(http_ticket_rest_make(&rest, 1, p), APR_SUCCESS);
+    ck_assert_int_eq(look(rest, 0), TICKET_REST_ASK);
+    ck_assert_int_eq(look(rest, 1), TICKET_REST_WAIT);
+    for (i = 0; i < (int)(sizeof(pauses) / sizeof(pauses[0])); i++) {
+        tell(rest, now, TICKET_KEY_BAD);
+        ck_assert_int_eq(look(rest, now), TICKET_REST_REFUSED);
+        now += pauses[i];
+        ck_assert_int_eq(look(rest, now - 1), TICKET_REST_REFUSED);
+        ck_assert_int_eq(look(rest, now), TICKET_REST_ASK);
+        ck_assert_int_eq(look(rest, now), TICKET_REST_REFUSED); /* the other children */
+    }
+    tell(rest, now, TICKET_KEY_UNTOLD);
+    ck_assert_int_eq(look(rest, now), TICKET_REST_REFUSED);
+    http_ticket_rest_renew(rest, 1);
+    ck_assert_int_eq(look(rest, now), TICKET_REST_REFUSED);
+    http_ticket_rest_renew(rest, 2); /* another keytab */
+    ck_assert_int_eq(look(rest, now), TICKET_REST_ASK);
+    ck_assert_int_eq(look(rest, now), TICKET_REST_WAIT);
+    tell(rest, now, TICKET_KEY_GOOD);
+    for (i = 0; i < 3; i++)
+        ck_assert_int_eq(look(rest, now), TICKET_REST_ASK);
+    tell(rest, now, TICKET_KEY_UNTOLD);
+    ck_assert_int_eq(look(rest, now), TICKET_REST_ASK);
+    tell(rest, now, TICKET_KEY_BAD); /* a locked account: from the start */
+    ck_assert_int_eq(look(rest, now + 59), TICKET_REST_REFUSED);
+    ck_assert_int_eq(look(rest, now + 60), TICKET_REST_ASK);
+}
+END_TEST
+
+/* A KDC that is away, or a child that died while it asked, keeps the others for seconds. */
+START_TEST(test_rest_of_nobody)
+{
+    http_ticket_rest_t *rest;
+
+    ck_assert_int_eq(http_ticket_rest_make(&rest, 1, p), APR_SUCCESS);
+    ck_assert_int_eq(look(rest, 0), TICKET_REST_ASK);
+    ck_assert_int_eq(look(rest, 4), TICKET_REST_WAIT);
+    ck_assert_int_eq(look(rest, 5), TICKET_REST_ASK);
+    ck_assert_int_eq(look(rest, 5), TICKET_REST_WAIT);
+    tell(rest, 6, TICKET_KEY_UNTOLD);
+    ck_assert_int_eq(look(rest, 6), TICKET_REST_ASK);
+}
+END_TEST
 
 #define STEP 7 /* valgrind takes half a second for each keytab */
 #define MODE (APR_FPROT_UREAD | APR_FPROT_UWRITE)
@@ -179,6 +248,8 @@ Suite *test_http_ticket_suite(void)
 
     tcase_add_checked_fixture(tests, setup, fixture_teardown);
     tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, test_rest);
+    tcase_add_test(tests, test_rest_of_nobody);
 #ifdef HAVE_GSSAPI
     tcase_add_test(tests, test_keytab);
     tcase_add_test(tests, test_keytab_damaged);
