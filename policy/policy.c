@@ -288,7 +288,7 @@ int policy_is_approved(const policy_tx_t *tx)
     return tx->store_tx.decision && strcmp(tx->store_tx.decision, "approved") == 0;
 }
 
-/* Asks every provider, and gathers what they add.  APR_SUCCESS: all allow; otherwise out is set. */
+/* Asks every provider, and gathers what they add.  Status of policy_verify(). */
 static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t *log,
                                apr_pool_t *p)
 {
@@ -304,6 +304,8 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
             continue;
         memset(&one, 0, sizeof(one));
         rv = link->provider->verify(link->instance, tx, &one, out, log, p);
+        if (rv != APR_SUCCESS && rv != APR_EACCES)
+            rv = APR_EGENERAL;
         if (rv == APR_SUCCESS && !policy_owner_agrees(tx, &one, out, p))
             rv = APR_EACCES;
         if (rv == APR_SUCCESS && !merge(&gathered, &one))
@@ -314,11 +316,13 @@ static apr_status_t verify_all(policy_tx_t *tx, outcome_t *out, const log_sink_t
                                out, log, p);
     }
     if (rv == APR_SUCCESS && policy_is_approved(tx) &&
-        !policy_attributes_same(&tx->attributes, &gathered))
-        rv = contradiction(tx, "policy-changed",
-                           apr_psprintf(p, "policy adds something else than %s has approved",
-                                        tx->store_tx.decided_by),
-                           out, log, p);
+        !policy_attributes_same(&tx->attributes, &gathered)) {
+        contradiction(tx, "policy-changed",
+                      apr_psprintf(p, "policy adds something else than %s has approved",
+                                   tx->store_tx.decided_by),
+                      out, log, p);
+        rv = APR_EINVAL;
+    }
     if (rv == APR_SUCCESS)
         tx->attributes = gathered;
     if (rv == APR_SUCCESS || rv == APR_EACCES)

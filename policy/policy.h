@@ -338,10 +338,11 @@ apr_status_t policy_begin(policy_tx_t **ptx, policy_t *policy, const policy_requ
                           outcome_t *out, const log_sink_t *log, apr_pool_t *p);
 
 /*
- * Asks every provider, unless the CA has the request already.  What they add must be what a person
- * has approved, where one has (reason "policy-changed").  APR_SUCCESS: *pgrant.
+ * Asks every provider, unless the CA has the request already.  APR_SUCCESS: *pgrant.
  * APR_INCOMPLETE: allowed, but a person has to approve (out is PENDING).  Otherwise out says why
- * not.  Without a grant the caller must policy_finish().
+ * not: APR_EACCES: refused; APR_EINVAL: never, since what they add is not what a person has
+ * approved (reason "policy-changed"), or since it is not claimed; other: it cannot be said now.
+ * Without a grant the caller must policy_finish().
  */
 apr_status_t policy_verify(const grant_t **pgrant, policy_tx_t *tx, outcome_t *out,
                            const log_sink_t *log, apr_pool_t *p);

@@ -233,6 +233,26 @@ static scep_verdict_e verdict_of(const outcome_t *out)
                                                                             : SCEP_VERDICT_UNKNOWN;
 }
 
+/*
+ * Without a grant.  A request that was allowed to wait goes on waiting when policy cannot say this
+ * time, as when the CA cannot; what a person has approved may be over for good, though
+ * (APR_EINVAL).  What the CA has is not submitted again.
+ */
+static void not_granted(policy_event_t *event, apr_status_t rv, const scep_ctx_t *ctx,
+                        const policy_tx_t *tx, scep_trace_t *trace)
+{
+    if (rv == APR_INCOMPLETE)
+        event->event = POLICY_EVENT_PENDING;
+    else if (trace->outcome.result == OUTCOME_REFUSED)
+        event->event = POLICY_EVENT_REFUSED;
+    else if (tx->csr_der.len > 0 && !tx->ca_cookie && rv != APR_EINVAL) {
+        event->wait = trace->outcome.retry_after;
+        wait_for_ca(event, ctx, tx, trace);
+    }
+    else
+        event->event = POLICY_EVENT_TRANSIENT;
+}
+
 void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
                scep_trace_t *trace)
 {
@@ -252,19 +272,13 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
     scep_trace_step(trace, SCEP_STEP_VERIFY);
     trace->verdict = rv == APR_SUCCESS || rv == APR_INCOMPLETE ? SCEP_VERDICT_ALLOWED
                                                                : verdict_of(&trace->outcome);
-    if (rv == APR_INCOMPLETE)
-        event.event = POLICY_EVENT_PENDING;
-    else if (rv != APR_SUCCESS && trace->outcome.result == OUTCOME_REFUSED)
-        event.event = POLICY_EVENT_REFUSED;
-    else if (rv != APR_SUCCESS && tx->retry.tries > 0)
-        wait_for_ca(&event, ctx, tx, trace);
-    else if (rv != APR_SUCCESS)
-        event.event = POLICY_EVENT_TRANSIENT;
     /* 6. CA submit */
-    else {
+    if (rv == APR_SUCCESS) {
         ask_ca(&event, ctx, tx, grant, trace);
         scep_trace_step(trace, SCEP_STEP_CA);
     }
+    else
+        not_granted(&event, rv, ctx, tx, trace);
 
     /* 7. policy finish */
     rv = policy_finish(tx, &event, &end, ctx->log, ctx->pool);
