@@ -263,8 +263,8 @@ static apr_status_t ejbca_submit(void *instance, const ca_request_t *request,
     return APR_SUCCESS;
 }
 
-/* GET; *error set unless the answer is 200. */
-static apr_status_t get(const ejbca_t *ejbca, const char *path, apr_time_t deadline,
+/* GET; *error set unless the answer is 200.  urgent: as http_request_t.urgent. */
+static apr_status_t get(const ejbca_t *ejbca, const char *path, int urgent, apr_time_t deadline,
                         http_answer_t *http, const char **error, const log_sink_t *log,
                         apr_pool_t *p)
 {
@@ -274,6 +274,7 @@ static apr_status_t get(const ejbca_t *ejbca, const char *path, apr_time_t deadl
     memset(&ask, 0, sizeof(ask));
     ask.path = path;
     ask.idempotent = 1;
+    ask.urgent = urgent;
     ask.deadline = deadline;
     rv = http_client_call(ejbca->client, &ask, http, log, p);
     if (rv == APR_SUCCESS && http->status == 200) {
@@ -286,14 +287,14 @@ static apr_status_t get(const ejbca_t *ejbca, const char *path, apr_time_t deadl
 }
 
 /* The CA's subject as EJBCA writes it; NULL with *error set. */
-static const char *find_dn(const ejbca_t *ejbca, apr_time_t deadline, const char **error,
-                           const log_sink_t *log, apr_pool_t *p)
+static const char *find_dn(const ejbca_t *ejbca, int urgent, apr_time_t deadline,
+                           const char **error, const log_sink_t *log, apr_pool_t *p)
 {
     const json_t *list;
     http_answer_t http;
     apr_size_t i;
 
-    if (get(ejbca, "/v1/ca", deadline, &http, error, log, p) != APR_SUCCESS) {
+    if (get(ejbca, "/v1/ca", urgent, deadline, &http, error, log, p) != APR_SUCCESS) {
         return NULL;
     }
     list = json_object_get(json_text_parse(&http.body, p), "certificate_authorities");
@@ -316,7 +317,7 @@ static apr_status_t ejbca_fetch_chain(void *instance, STACK_OF(X509) **pcerts,
                                       const log_sink_t *log, apr_pool_t *p)
 {
     const ejbca_t *ejbca = instance;
-    const char *dn = find_dn(ejbca, deadline, error, log, p);
+    const char *dn = find_dn(ejbca, 0, deadline, error, log, p);
     http_answer_t http;
     apr_status_t rv;
 
@@ -324,7 +325,7 @@ static apr_status_t ejbca_fetch_chain(void *instance, STACK_OF(X509) **pcerts,
         return APR_EGENERAL;
     }
     rv = get(ejbca, apr_pstrcat(p, "/v1/ca/", encode(dn, p), "/certificate/download", NULL),
-             deadline, &http, error, log, p);
+             0, deadline, &http, error, log, p);
     if (rv == APR_SUCCESS &&
         ca_certs_add_pem(pcerts, http.body.data, http.body.len, p) != APR_SUCCESS) {
         *error = apr_psprintf(p, "%s: the CA's certificates cannot be read", http.peer);
@@ -352,7 +353,7 @@ static apr_status_t ejbca_revoke(void *instance, const ASN1_INTEGER *serial, apr
 {
     const ejbca_t *ejbca = instance;
     apr_time_t deadline = apr_time_now() + TIME;
-    const char *error = NULL, *dn = find_dn(ejbca, deadline, &error, NULL, p);
+    const char *error = NULL, *dn = find_dn(ejbca, 1, deadline, &error, NULL, p);
     http_request_t ask;
     http_answer_t http;
     apr_status_t rv;
@@ -370,6 +371,7 @@ static apr_status_t ejbca_revoke(void *instance, const ASN1_INTEGER *serial, apr
     ask.content_type = "application/json";
     ask.body.data = (const unsigned char *)"";
     ask.idempotent = 1;
+    ask.urgent = 1; /* it must not be, and nobody asks again */
     ask.deadline = deadline;
     rv = http_client_call(ejbca->client, &ask, &http, NULL, p);
     /* 409: it was revoked before */
@@ -392,7 +394,7 @@ static apr_status_t ejbca_health(void *instance, const char **text, apr_pool_t *
     http_answer_t http;
 
     *text = "";
-    return get(instance, "/v1/certificate/status", apr_time_now() + HEALTH_TIME, &http, text,
+    return get(instance, "/v1/certificate/status", 0, apr_time_now() + HEALTH_TIME, &http, text,
                NULL, p);
 }
 

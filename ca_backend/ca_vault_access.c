@@ -146,6 +146,8 @@ apr_status_t vault_call(vault_t *self, const char *path, const char *body, const
     request.path = path;
     request.headers = headers;
     request.idempotent = path != self->sign_path; /* that could be two certificates */
+    /* revoking what must not be, and the login that others share for it */
+    request.urgent = path == self->revoke_path || path == self->login_path;
     request.deadline = deadline;
     if (body != NULL) {
         request.content_type = "application/json";

@@ -169,6 +169,7 @@ static apr_status_t fetch_token(void *baton, const char **text, apr_interval_tim
     request.body.data = (const unsigned char *)form;
     request.body.len = strlen(form);
     request.idempotent = 1;
+    request.urgent = 1; /* others share it, who may have a certificate to tell of */
     request.deadline = deadline;
     rv = http_client_call(fetch->api->login_client, &request, &answer, log, p);
     if (rv == APR_SUCCESS && answer.status == 200)
@@ -236,6 +237,7 @@ static apr_status_t fetch_location(void *baton, const char **text, apr_interval_
     memset(&request, 0, sizeof(request));
     request.headers = headers;
     request.idempotent = 1;
+    request.urgent = 1; /* as fetch_token() */
     request.deadline = deadline;
     for (count = 0; again; count++) {
         rv = get_token(api, TOKEN_GRAPH, &token, deadline, why, log, p);

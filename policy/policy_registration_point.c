@@ -95,11 +95,11 @@ static apr_status_t registration_child_init(void *instance, apr_pool_t *pchild)
     return http_client_child_init(((registration_policy_t *)instance)->client, pchild);
 }
 
-/* Posts a body; call is filled, as FAILED until the caller knows better.  Status of
- * http_client_call(). */
+/* Posts a body; call is filled, as FAILED until the caller knows better.  urgent: questions must
+ * not keep out how others ended.  Status of http_client_call(). */
 static apr_status_t post(const registration_policy_t *self, const char *path, const char *body,
-                         apr_time_t deadline, http_answer_t *answer, policy_call_t *call,
-                         const log_sink_t *log, apr_pool_t *p)
+                         int urgent, apr_time_t deadline, http_answer_t *answer,
+                         policy_call_t *call, const log_sink_t *log, apr_pool_t *p)
 {
     static const char *const headers[] = {"User-Agent: NDES_Plugin", NULL};
     http_request_t request;
@@ -112,7 +112,7 @@ static apr_status_t post(const registration_policy_t *self, const char *path, co
     request.body.len = strlen(body);
     request.headers = headers;
     request.idempotent = 1; /* the point knows a transaction again */
-    request.urgent = strcmp(path, NOTIFY) == 0; /* questions must not keep out how others ended */
+    request.urgent = urgent;
     request.keep_headers = REGISTRATION_HEADERS;
     request.deadline = deadline;
     rv = http_client_call(self->client, &request, answer, log, p);
@@ -171,7 +171,7 @@ static apr_status_t registration_verify(void *instance, const policy_tx_t *tx,
         out->text = POLICY_TEXT_UNAVAILABLE;
         return APR_EGENERAL;
     }
-    rv = post(self, VERIFY, body, tx->request->deadline, &answer, call, log, p);
+    rv = post(self, VERIFY, body, 0, tx->request->deadline, &answer, call, log, p);
     if (rv != APR_SUCCESS || answer.status != 201)
         error = why_not(rv, &answer, p);
     else if (body_is(&answer, "true"))
@@ -210,7 +210,7 @@ static int holds_again(const registration_policy_t *self, const policy_tx_t *tx,
 
     memset(&added, 0, sizeof(added));
     return body &&
-           post(self, VERIFY, body, tx->request->deadline, &answer, &unused, log, p) ==
+           post(self, VERIFY, body, 1, tx->request->deadline, &answer, &unused, log, p) ==
                APR_SUCCESS &&
            answer.status == 201 && body_is(&answer, "true") &&
            !registration_attributes(&added, &answer, self->adds, p) &&
@@ -223,10 +223,10 @@ static apr_status_t notify_issued(const registration_policy_t *self, const polic
                                   const log_sink_t *log, apr_pool_t *p)
 {
     http_answer_t answer;
-    apr_status_t rv = post(self, NOTIFY, body, tx->request->deadline, &answer, call, log, p);
+    apr_status_t rv = post(self, NOTIFY, body, 1, tx->request->deadline, &answer, call, log, p);
 
     if (rv == APR_SUCCESS && answer.status == 409 && holds_again(self, tx, log, p))
-        rv = post(self, NOTIFY, body, tx->request->deadline, &answer, call, log, p);
+        rv = post(self, NOTIFY, body, 1, tx->request->deadline, &answer, call, log, p);
     if (rv == APR_SUCCESS && answer.status == 204) {
         call->result = POLICY_CALL_YES;
         return APR_SUCCESS;
@@ -277,7 +277,7 @@ static int tell_now(const registration_policy_t *self, const policy_tx_t *tx, co
     if ((tx->asked && tx->asked->result == POLICY_CALL_FAILED) ||
         (tx->told && tx->told->result == POLICY_CALL_FAILED))
         return 0;
-    posted = post(self, NOTIFY, body, tx->request->deadline, &answer, call, log, p);
+    posted = post(self, NOTIFY, body, 1, tx->request->deadline, &answer, call, log, p);
     rv = taken(posted, &answer);
     if (rv == APR_SUCCESS)
         call->result = answer.status == 204 ? POLICY_CALL_YES : POLICY_CALL_NO;
@@ -325,7 +325,7 @@ static apr_status_t registration_deliver(void *instance, const char *news, apr_t
     const registration_policy_t *self = instance;
     http_answer_t answer;
     policy_call_t call;
-    apr_status_t posted = post(self, NOTIFY, news, deadline, &answer, &call, log, p);
+    apr_status_t posted = post(self, NOTIFY, news, 1, deadline, &answer, &call, log, p);
     apr_status_t rv = taken(posted, &answer);
 
     if (rv != APR_SUCCESS)

@@ -447,6 +447,24 @@ static apr_status_t notify(const policy_event_t *event, const char **news)
     return policy_intune.notify(t->instance, &t->tx, event, news, &t->out, f->sink, p);
 }
 
+/* The process ends: a question is cut, but what was signed is told of, with a token for that. */
+START_TEST(success_is_told_at_the_end)
+{
+    policy_event_t event;
+    const char *news;
+
+    intune_fixture_start(NULL, NULL);
+    policy_fixture_request("S3cret", NULL);
+    http_client_end_calls(HTTP_END_QUESTIONS);
+    ck_assert_int_eq(intune_fixture_ask(), APR_EGENERAL);
+    notify_event(&event, POLICY_EVENT_ISSUED, NULL);
+    ck_assert_int_eq(notify(&event, &news), APR_SUCCESS);
+    http_client_end_calls(HTTP_END_NONE);
+    ck_assert_int_eq(asked(ROUTE_VALIDATE), 0);
+    ck_assert_int_eq(asked(ROUTE_SUCCESS), 1);
+}
+END_TEST
+
 START_TEST(success_is_told)
 {
     policy_event_t event;
@@ -645,6 +663,7 @@ Suite *test_policy_intune_suite(void)
     tcase_add_test(tc, spellings);
     tcase_add_loop_test(tc, odd_challenges, 0, COUNT(odd));
     tcase_add_test(tc, success_is_told);
+    tcase_add_test(tc, success_is_told_at_the_end);
     tcase_add_loop_test(tc, untold_certificates_stay, 0, COUNT(told_cases));
     tcase_add_test(tc, unreadable_certificates_stay);
     tcase_add_loop_test(tc, failures_are_left, 0, COUNT(event_cases));

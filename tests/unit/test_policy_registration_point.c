@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policy "registration-point": what is asked, what is a yes, and what becomes of news. */
+#include "../../common/http_client.h"
 #include "../../policy/policy_registration_point.h"
 #include "http_fixture.h"
 #include "policy_fixture.h"
@@ -329,6 +330,7 @@ static const struct {
                     {"409 Conflict", APR_EACCES, OUTCOME_REFUSED, POLICY_CALL_NO},
                     {"500 Broken", APR_EGENERAL, OUTCOME_UNAVAILABLE, POLICY_CALL_FAILED}};
 
+/* Also while the process ends: what was signed is not thrown away. */
 START_TEST(certificate_needs_a_note)
 {
     apr_status_t rv;
@@ -336,7 +338,9 @@ START_TEST(certificate_needs_a_note)
     start("/answer", NULL);
     ck_assert_int_eq(ask(), APR_SUCCESS);
     http_fixture_answer(server, issued_cases[_i].status, "", "");
+    http_client_end_calls(HTTP_END_QUESTIONS);
     rv = policy_fixture_finish(POLICY_EVENT_ISSUED);
+    http_client_end_calls(HTTP_END_NONE);
     ck_assert_int_eq(rv, issued_cases[_i].rv);
     ck_assert_int_eq(f->out.result, issued_cases[_i].result);
     ck_assert_int_eq(told.result, issued_cases[_i].call);
