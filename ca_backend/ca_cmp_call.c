@@ -91,6 +91,7 @@ static OSSL_CMP_MSG *transfer(OSSL_CMP_CTX *ctx, const OSSL_CMP_MSG *message)
     request.deadline = call->deadline;
     /* a request for a certificate that arrives twice could be two certificates */
     request.idempotent = OSSL_CMP_MSG_get_bodytype(message) != OSSL_CMP_P10CR;
+    request.urgent = 1; /* all others confirm, ask about or revoke what it may have signed */
     if (call->cmp->ask(call->cmp->client, &request, &call->http, call->answer, call->log,
                        call->p) == APR_SUCCESS) {
         call->sent = 1;

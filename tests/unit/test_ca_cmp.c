@@ -137,6 +137,7 @@ static apr_status_t ask(http_client_t *client, const http_request_t *request, ht
     (void)client, (void)log;
     ck_assert_ptr_nonnull(message);
     ck_assert_str_eq(request->content_type, "application/pkixcmp");
+    ck_assert_int_eq(request->urgent, 1); /* not cut when the process is about to end */
     memset(http, 0, sizeof(*http));
     http->peer = "https://cmp.example:443";
     peer.asked++;
