@@ -12,6 +12,7 @@
 
 #define SHORT_ID_LEN 12     /* of a challenge's id in logs and pages */
 #define PENDING_RETRY apr_time_from_sec(30) /* when the CA could not be asked */
+#define REST_RETRY apr_time_from_sec(5)     /* while it is left alone after failures */
 
 /* Refuses signers that could not receive the answer. */
 static apr_status_t check_receiver(const scep_message_t *message, const csr_t *csr, outcome_t *out,
@@ -253,10 +254,46 @@ static void not_granted(policy_event_t *event, apr_status_t rv, const scep_ctx_t
         event->event = POLICY_EVENT_TRANSIENT;
 }
 
+/*
+ * Whether a request that waits for the CA need not be looked at, since that is left alone after
+ * failures: policy, which would be asked first, has others to answer.
+ */
+static int waits_on(policy_event_t *event, const scep_ctx_t *ctx, const policy_tx_t *tx,
+                    scep_trace_t *trace)
+{
+    if (tx->retry.tries == 0 || !ca_is_resting(ctx->service->ca))
+        return 0;
+    outcome_unavailable(&trace->outcome, "ca-down", REST_RETRY, ctx->pool,
+                        "the CA failed several times in a row, it is left alone for a moment");
+    event->wait = REST_RETRY;
+    wait_for_ca(event, ctx, tx, trace);
+    return 1;
+}
+
+/* Asks policy, then the CA; says in event what became of it. */
+static void verify_and_ask(policy_event_t *event, const scep_ctx_t *ctx, policy_tx_t *tx,
+                           scep_trace_t *trace)
+{
+    const grant_t *grant = NULL;
+    apr_status_t rv;
+
+    /* 5. policy verify */
+    rv = policy_verify(&grant, tx, &trace->outcome, ctx->log, ctx->pool);
+    scep_trace_step(trace, SCEP_STEP_VERIFY);
+    trace->verdict = rv == APR_SUCCESS || rv == APR_INCOMPLETE ? SCEP_VERDICT_ALLOWED
+                                                               : verdict_of(&trace->outcome);
+    if (rv != APR_SUCCESS) {
+        not_granted(event, rv, ctx, tx, trace);
+        return;
+    }
+    /* 6. CA submit */
+    ask_ca(event, ctx, tx, grant, trace);
+    scep_trace_step(trace, SCEP_STEP_CA);
+}
+
 void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t *tx,
                scep_trace_t *trace)
 {
-    const grant_t *grant = NULL;
     policy_event_t event;
     outcome_t end;
     apr_status_t rv;
@@ -266,19 +303,8 @@ void scep_sign(scep_enrollment_t *enrollment, const scep_ctx_t *ctx, policy_tx_t
     outcome_init(&end);
     tx->asked = &trace->asked;
     tx->told = &trace->told;
-
-    /* 5. policy verify */
-    rv = policy_verify(&grant, tx, &trace->outcome, ctx->log, ctx->pool);
-    scep_trace_step(trace, SCEP_STEP_VERIFY);
-    trace->verdict = rv == APR_SUCCESS || rv == APR_INCOMPLETE ? SCEP_VERDICT_ALLOWED
-                                                               : verdict_of(&trace->outcome);
-    /* 6. CA submit */
-    if (rv == APR_SUCCESS) {
-        ask_ca(&event, ctx, tx, grant, trace);
-        scep_trace_step(trace, SCEP_STEP_CA);
-    }
-    else
-        not_granted(&event, rv, ctx, tx, trace);
+    if (!waits_on(&event, ctx, tx, trace))
+        verify_and_ask(&event, ctx, tx, trace);
 
     /* 7. policy finish */
     rv = policy_finish(tx, &event, &end, ctx->log, ctx->pool);

@@ -7,6 +7,8 @@ import conf
 import env
 import pki
 import scep_client as scep
+from test_246_poll import Switch
+from test_405_ca_gate import ONE_CHILD
 from test_720_logs import Logs, logging
 from webhook import Webhook
 
@@ -54,6 +56,40 @@ def test_policy_is_away_after_the_approval(server, hook, keys):
     hook.allow()
     assert client.wait(spec).status == scep.SUCCESS
     assert client.enroll(keys[1], spec.challenge).status == scep.FAILURE
+
+
+@pytest.mark.skipif(env.module("mod_scep_fault") is None, reason="mod_scep_fault is not built")
+def test_the_ca_is_left_alone(factory, hook, keys):
+    """Meanwhile policy is not asked about those who wait for it either."""
+    switch = Switch()
+    service = conf.Service(pki.make(), backend="fault-remote")
+    service.lines = [x + (" switch=%s" % switch.path if x.startswith("ScepCABackend") else "") for x in service.lines]
+    service.add(hook.policy("challengeRequired=off"), "ScepCAUnavailable pending")
+    server = factory.httpd([service], fault=True, server=logging("ScepRequestTimeout 2s", *ONE_CHILD)).start()
+    server.expect("SCEP0302")
+    client = server.client(keep_alive=False)
+
+    def waits():
+        return [x["detail"] for x in Logs(server).audit(spec.txid) if x["reason"] == "ca-retry"]
+
+    def left_alone():
+        """The CA breaks three times, then the device polls until it was taken up again."""
+        before = len(waits())
+        switch.says("mode=error")
+        for key in keys[1:4]:
+            client.send(client.spec(key=key).build())
+        switch.says("mode=retry")
+        env.wait_until(lambda: client.poll(spec).status == scep.PENDING and len(waits()) > before, 20, step=0.2)
+        return "left alone" in waits()[-1]
+
+    switch.says("mode=retry")
+    spec = client.spec(key=keys[0])
+    assert client.transact(spec).status == scep.PENDING
+    env.wait_until(left_alone, 60, step=0, what="the CA is never left alone")
+    asked = [told for told in hook.of("verify") if told["transactionID"] == spec.txid]
+    assert len(asked) == len([detail for detail in waits() if "left alone" not in detail])
+    switch.says("mode=issued")
+    assert client.wait(spec).status == scep.SUCCESS
 
 
 def test_policy_refuses_after_the_approval(server, hook, keys):
