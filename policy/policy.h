@@ -184,6 +184,7 @@ typedef struct policy_event_t {
     policy_retry_t retry;    /* PENDING without cookie: the CA could not be asked */
     apr_interval_time_t wait;
     const outcome_t *outcome; /* why, when not issued */
+    int blameless; /* REFUSED: not by the device's fault, so that no attempt counts */
     int deferred; /* nobody is told at once, all that has to be told is left as news */
 } policy_event_t;
 

@@ -293,7 +293,8 @@ apr_status_t policy_finish(policy_tx_t *tx, const policy_event_t *event, outcome
     case POLICY_EVENT_PENDING:
         return pend_tx(tx, event, &trail, out, log, p);
     case POLICY_EVENT_REFUSED:
-        fail_tx(tx, STORE_BLAME_DEVICE, reason, &trail, log, p);
+        fail_tx(tx, event->blameless ? STORE_BLAME_NOBODY : STORE_BLAME_DEVICE, reason, &trail,
+                log, p);
         break;
     case POLICY_EVENT_TRANSIENT:
         fail_tx(tx, STORE_BLAME_NOBODY, reason, &trail, log, p);

@@ -152,7 +152,8 @@ static void wait_for_ca(policy_event_t *event, const scep_ctx_t *ctx, const poli
     if (tx->retry.tries == 0 || ctx->service->ca_wait == 0 ||
         now - event->retry.since < ctx->service->ca_wait)
         return;
-    event->event = POLICY_EVENT_TRANSIENT;
+    event->event = POLICY_EVENT_REFUSED; /* whoever was told that it waits hears of it */
+    event->blameless = 1;
     outcome_refuse(&trace->outcome, FAIL_INFO_BAD_REQUEST, OUTCOME_HR_SERVER_UNAVAILABLE,
                    "ca-wait-over",
                    "The certification authority could not be reached in time. Please enroll "

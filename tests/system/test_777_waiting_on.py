@@ -100,3 +100,22 @@ def test_policy_refuses_after_the_approval(server, hook, keys):
     assert reply.status == scep.FAILURE
     hook.allow()
     assert client.poll(spec).status == scep.FAILURE
+
+
+@pytest.mark.skipif(env.module("mod_scep_fault") is None, reason="mod_scep_fault is not built")
+def test_the_end_of_the_wait_is_told(factory, hook, keys):
+    """Who heard that a request waits hears that it was given up; its challenge is free."""
+    switch = Switch()
+    service = conf.Service(pki.make(), backend="fault")
+    service.lines = [x + (" switch=%s" % switch.path if x.startswith("ScepCABackend") else "") for x in service.lines]
+    service.add("ScepPolicy challenge", hook.policy(), "ScepCAUnavailable pending 2s", "ScepChallengeAttempts 1")
+    server = factory.httpd([service], fault=True, server=logging("ScepRequestTimeout 2s")).start()
+    switch.says("mode=retry")
+    client = server.client(keep_alive=False)
+    spec = client.spec(key=keys[0], challenge=server.challenge())
+    assert client.transact(spec).status == scep.PENDING
+    assert client.wait(spec).status == scep.FAILURE
+    news = hook.news(spec.txid, 2)
+    assert [told["event"] for told in news] == ["pending", "refused"] and news[1]["reason"] == "ca-wait-over"
+    switch.says("mode=issued")
+    assert client.enroll(keys[1], spec.challenge).status == scep.SUCCESS
