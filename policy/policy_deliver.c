@@ -9,6 +9,7 @@
  * took other news meanwhile is well, and only what it did not take waits.
  */
 #include "policy_deliver.h"
+#include "../common/http_client.h"
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 #include <string.h>
@@ -169,7 +170,7 @@ static void failed(const lane_t *lane, const item_t *item, apr_uint32_t delivere
     policy_target_t *target = item->target;
     const char *why = out->detail && *out->detail ? out->detail : out->reason;
     apr_interval_time_t wait = again_after(item->news->tries);
-    int told;
+    int told, is_cut = is_stopping(round) || http_client_is_ending();
 
     lock(round);
     told = target->failing;
@@ -179,12 +180,14 @@ static void failed(const lane_t *lane, const item_t *item, apr_uint32_t delivere
     }
     unlock(round);
     /* a call that was cut by the process' end says nothing of its peer */
-    log_to(round->log, told || is_stopping(round) ? LOG_SINK_DEBUG : LOG_SINK_WARN, SCEPTAG(0285),
+    log_to(round->log, told || is_cut ? LOG_SINK_DEBUG : LOG_SINK_WARN, SCEPTAG(0285),
            "service '%s': news for %s cannot be delivered at the moment, they are kept: %s",
            round->policy->cfg->service, target->recipient, why);
     if (out->retry_after > 0)
         wait = jitter(out->retry_after < PEER_MAX ? out->retry_after : PEER_MAX);
-    if (item->news->late)
+    if (is_cut)
+        settle(lane, item->news, STORE_NEWS_AGAIN, 0);
+    else if (item->news->late)
         lose(lane, item->news, apr_psprintf(lane->p, "their time is over; %s", why));
     else
         settle(lane, item->news, STORE_NEWS_AGAIN, wait);

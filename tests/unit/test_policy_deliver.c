@@ -223,6 +223,35 @@ START_TEST(order_of_a_transaction)
 }
 END_TEST
 
+/* See policy_work_t. */
+static int has_called(void *baton)
+{
+    (void)baton;
+    return peer.calls > 0;
+}
+
+/* Late news that the process' end cuts are not lost: the next round tries them. */
+START_TEST(late_at_the_end)
+{
+    policy_work_t how = {0};
+    int done = -1;
+
+    f->cfg.news_lifetime = 1;
+    start(&wide, 1);
+    apr_sleep(apr_time_from_msec(5));
+    peer.fails = 0;
+    how.deadline = apr_time_now() + apr_time_from_sec(15);
+    how.holder = "host";
+    how.stopping = has_called;
+    policy_work(f->policy, &how, &done, f->sink, f->p);
+    ck_assert_int_eq(peer.calls, 1);
+    ck_assert_int_eq(left(), 1);
+    f->policy->worker->next_look = 0;
+    ck_assert_int_eq(work(), 0); /* it says no: that is the end */
+    ck_assert_int_eq(left(), 0);
+}
+END_TEST
+
 Suite *test_policy_deliver_suite(void)
 {
     Suite *suite = suite_create("policy_deliver");
@@ -235,6 +264,7 @@ Suite *test_policy_deliver_suite(void)
     tcase_add_test(tc, one_hangs);
     tcase_add_test(tc, peer_is_down);
     tcase_add_test(tc, order_of_a_transaction);
+    tcase_add_test(tc, late_at_the_end);
     suite_add_tcase(suite, tc);
     return suite;
 }
