@@ -270,7 +270,9 @@ static void deliver(const lane_t *lane, const item_t *item)
     lock(round);
     resting = item->target->round == round->worker->round;
     unlock(round);
-    if (resting && !news->late)
+    if (resting && news->late)
+        lose(lane, news, "their time is over; others could not be delivered just now");
+    else if (resting)
         settle(lane, news, STORE_NEWS_AGAIN, again_after(news->tries));
     else
         give(lane, item, (const char *)plain.data);

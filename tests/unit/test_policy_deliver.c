@@ -252,6 +252,27 @@ START_TEST(late_at_the_end)
 }
 END_TEST
 
+/* Late news of a peer that is down do not cost a time limit each. */
+START_TEST(late_and_down)
+{
+    int i;
+
+    f->cfg.news_lifetime = 1;
+    start(&narrow, 1);
+    for (i = 0; i < 5; i++) {
+        peer.number = 0; /* all of them are refused */
+        policy_fixture_request(NULL, NULL);
+        ck_assert_int_eq(policy_fixture_ask(), APR_SUCCESS);
+        ck_assert_int_eq(policy_fixture_finish(POLICY_EVENT_ISSUED), APR_SUCCESS);
+    }
+    apr_sleep(apr_time_from_msec(5));
+    peer.fails = 0;
+    ck_assert_int_eq(work(), 0);
+    ck_assert_int_eq(peer.calls, 1);
+    ck_assert_int_eq(left(), 0);
+}
+END_TEST
+
 Suite *test_policy_deliver_suite(void)
 {
     Suite *suite = suite_create("policy_deliver");
@@ -265,6 +286,7 @@ Suite *test_policy_deliver_suite(void)
     tcase_add_test(tc, peer_is_down);
     tcase_add_test(tc, order_of_a_transaction);
     tcase_add_test(tc, late_at_the_end);
+    tcase_add_test(tc, late_and_down);
     suite_add_tcase(suite, tc);
     return suite;
 }
