@@ -31,6 +31,7 @@ typedef struct try_t {
     int fresh;         /* it was begun on a connection that had no request before */
     long connects;     /* how many libcurl had made by then */
     CURL *curl;
+    apr_interval_time_t given; /* the peer's time */
     int unfair; /* the peer was not asked */
 } try_t;
 
@@ -468,20 +469,31 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
     return rv;
 }
 
-/* Tries one URL with the ticket that it needs. */
+/*
+ * Tries one URL with the ticket that it needs.  What the KDC took of the time is not the peer's, and
+ * nothing is sent that has to be cut off.
+ */
 static apr_status_t try_with_ticket(http_client_t *client, int n, const http_request_t *request,
                                     try_t *try, apr_time_t end, const log_sink_t *log)
 {
     const http_base_t *base = &client->base[n];
+    apr_interval_time_t least = client->options.connect_timeout;
     http_answer_t *answer = try->answer;
     http_ticket_cache_t *lease;
     apr_status_t rv;
 
+    if (least > try->given / 2)
+        least = try->given / 2;
     rv = http_ticket_borrow(&lease, client->ticket, n, end, &answer->error, log, try->p);
     if (rv == APR_SUCCESS) {
-        rv = try_once(client, base, request, try, end - clock_monotonic());
+        try->given = end - clock_monotonic();
+        if (try->given > least)
+            rv = try_once(client, base, request, try, try->given);
         http_ticket_return(client->ticket, lease);
-        return rv;
+        if (try->given > least)
+            return rv;
+        answer->error = "the Kerberos ticket came too late to ask";
+        rv = APR_TIMEUP;
     }
     answer->peer = base->peer;
     answer->path = joined(base->path, request->path, try->p);
@@ -512,6 +524,7 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
         try.client = client;
         try.answer = answer;
         try.p = p;
+        try.given = left;
         try.spared = request->urgent || !request->idempotent;
         if (must_end(&try)) {
             answer->error = "this process ends";
@@ -536,8 +549,9 @@ static apr_status_t try_all(http_client_t *client, const http_base_t *own,
         /* a time limit that the caller had used up says nothing about the peer */
         http_breaker_report(
             client, n, rv,
-            !try.unfair && (rv != APR_TIMEUP || 2 * left >= client->options.timeout));
-        if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL)
+            !try.unfair && (rv != APR_TIMEUP || 2 * try.given >= client->options.timeout));
+        if (rv == APR_SUCCESS || rv == APR_ENOSPC || rv == APR_EGENERAL ||
+            (rv == APR_TIMEUP && try.unfair))
             return rv;
         again = try.sent ? rv != APR_TIMEUP && request->idempotent && count == 0
                          : count + 1 < (client->nbase > 2 ? client->nbase : 2);

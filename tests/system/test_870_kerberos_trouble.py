@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kerberos in trouble: what the log says, what the device gets, and how it comes back; and mistakes in its
 configuration."""
+import concurrent.futures
 import os
+import signal
+import time
 
 import pytest
 
@@ -68,6 +71,24 @@ def test_kdc_that_never_answers(world, factory, keys):
         assert "the KDC has not answered yet" in line
     world.kdc.start()
     env.wait_until(lambda: ask(server, keys[0])[0].status == 200, 60, step=0.5)
+
+
+def test_a_ticket_that_comes_late(world, factory, keys):
+    """With too little time left nothing is sent to the CA, which could not be told from a lost answer."""
+    asked = len(world.double.bodies)
+    world.kdc.process.send_signal(signal.SIGSTOP)
+    try:
+        server = world.httpd(factory, world.service(world.login(), "timeout=8s connectTimeout=6s"), mpm="event")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(ask, server, keys[0])
+            time.sleep(5.5)
+            world.kdc.process.send_signal(signal.SIGCONT)
+            assert answer.result()[0].status == 503
+    finally:
+        world.kdc.process.send_signal(signal.SIGCONT)
+    server.log.wait("reason=ca-unreachable.*the Kerberos ticket came too late to ask")
+    assert len(world.double.bodies) == asked
+    assert ask(server, keys[0])[1].status == scep.SUCCESS
 
 
 def test_a_new_password(world, factory, keys):
