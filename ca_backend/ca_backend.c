@@ -142,11 +142,11 @@ apr_status_t ca_child_init(ca_t *ca, apr_pool_t *pchild)
     if (rv == APR_SUCCESS) {
         rv = apr_thread_mutex_create(&ca->gate.mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     }
-    if (rv == APR_SUCCESS) {
-        rv = ca_health_child_init(ca, pchild);
-    }
     if (rv == APR_SUCCESS && ca->provider->child_init != NULL) {
         rv = ca->provider->child_init(ca->instance, pchild);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = ca_health_child_init(ca, pchild); /* its thread ends before what it asks does */
     }
     if (rv == APR_SUCCESS && ca->fetched != NULL) {
         rv = ca_fetched_child_init(ca->fetched, pchild);

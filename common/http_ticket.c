@@ -263,8 +263,10 @@ static apr_status_t finish(void *baton)
     apr_thread_cond_broadcast(ticket->changed);
     apr_thread_mutex_unlock(ticket->mutex);
     apr_thread_join(&rv, ticket->thread);
+    apr_thread_mutex_lock(ticket->mutex);
     drop(ticket->cache);
     ticket->cache = NULL;
+    apr_thread_mutex_unlock(ticket->mutex);
     return forget_keys(ticket);
 }
 

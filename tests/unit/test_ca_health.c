@@ -14,6 +14,8 @@ static struct {
     apr_status_t rv, submitted;
     ca_t *nested; /* asked again while it is asked */
     volatile int hangs;
+    volatile apr_time_t ends; /* no longer than until then; 0: for ever */
+    volatile int gone, late;  /* the instance is; it was used then */
 } stub;
 
 static const char *stub_create(void **pinstance, const settings_t *settings,
@@ -48,13 +50,37 @@ static apr_status_t stub_health(void *instance, const char **text, apr_pool_t *p
         stub.nested = NULL;
         ck_assert_int_eq(ca_health(again, &nested, p), APR_SUCCESS);
     }
-    while (stub.hangs) {
+    while (stub.hangs && (stub.ends == 0 || apr_time_now() < stub.ends)) {
         apr_sleep(apr_time_from_msec(5));
     }
+    stub.late = stub.gone;
     if (stub.rv != APR_SUCCESS) {
         *text = apr_psprintf(p, "no answer %d", stub.asked);
     }
     return stub.rv;
+}
+
+/* Pool cleanup of an instance. */
+static apr_status_t stub_end(void *data)
+{
+    (void)data;
+    stub.gone = 1;
+    return APR_SUCCESS;
+}
+
+static apr_status_t stub_child_init(void *instance, apr_pool_t *pchild)
+{
+    (void)instance;
+    apr_pool_pre_cleanup_register(pchild, NULL, stub_end);
+    return APR_SUCCESS;
+}
+
+/* Pool cleanup: the backend answers at last. */
+static apr_status_t stub_answer(void *data)
+{
+    (void)data;
+    stub.ends = apr_time_now() + apr_time_from_msec(200);
+    return APR_SUCCESS;
 }
 
 static ca_provider_t provider = {
@@ -175,6 +201,29 @@ START_TEST(left_alone)
 }
 END_TEST
 
+/* The thread that asks ends before what it uses does. */
+START_TEST(ends_in_order)
+{
+    ca_t *ca;
+    apr_pool_t *child;
+    const char *text;
+
+    memset(&stub, 0, sizeof(stub));
+    provider.concurrency = 1;
+    provider.child_init = stub_child_init;
+    ck_assert_ptr_null(ca_make(&ca, &provider, 0, NULL, ca_fixture_config(), fixture_pool()));
+    apr_pool_create(&child, fixture_pool());
+    ck_assert_int_eq(ca_child_init(ca, child), APR_SUCCESS);
+    apr_pool_pre_cleanup_register(child, NULL, stub_answer);
+    stub.hangs = 1;
+    ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_TIMEUP);
+    apr_pool_destroy(child);
+    ck_assert_int_eq(stub.gone, 1);
+    ck_assert_int_eq(stub.late, 0);
+    provider.child_init = NULL;
+}
+END_TEST
+
 START_TEST(rest_ends)
 {
     ca_gate_t gate;
@@ -244,6 +293,7 @@ Suite *test_ca_health_suite(void)
     tcase_add_test(tcase, child_ends);
     tcase_add_test(tcase, stuck);
     tcase_add_test(tcase, left_alone);
+    tcase_add_test(tcase, ends_in_order);
     tcase_add_test(tcase, rest_ends);
     tcase_add_test(tcase, without_the_slot);
     suite_add_tcase(suite, tcase);
