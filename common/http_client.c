@@ -470,8 +470,8 @@ static apr_status_t try_once(http_client_t *client, const http_base_t *base,
 }
 
 /*
- * Tries one URL with the ticket that it needs.  What the KDC took of the time is not the peer's, and
- * nothing is sent that has to be cut off.
+ * Tries one URL with the ticket that it needs.  What the KDC took of the time is not the peer's,
+ * and nothing is sent that has to be cut off.
  */
 static apr_status_t try_with_ticket(http_client_t *client, int n, const http_request_t *request,
                                     try_t *try, apr_time_t end, const log_sink_t *log)
