@@ -159,7 +159,7 @@ static void keep(const lane_t *lane, const store_news_t *news, const char *why)
                "service '%s': there are news for %s that this host cannot deliver; they are kept "
                "until ScepNotifyLifetime ends: %s",
                round->policy->cfg->service, news->recipient, why);
-    settle(lane, news, STORE_NEWS_AGAIN, jitter(KEPT_WAIT));
+    settle(lane, news, STORE_NEWS_UNTRIED, jitter(KEPT_WAIT));
 }
 
 /* A try that failed for now.  delivered: what its recipient had taken when it began. */
@@ -254,7 +254,7 @@ static void deliver(const lane_t *lane, const item_t *item)
     int resting;
 
     if (is_over(round)) {
-        settle(lane, news, STORE_NEWS_AGAIN, 0);
+        settle(lane, news, STORE_NEWS_UNTRIED, 0);
         return;
     }
     if (!item->target) {
@@ -273,7 +273,7 @@ static void deliver(const lane_t *lane, const item_t *item)
     if (resting && news->late)
         lose(lane, news, "their time is over; others could not be delivered just now");
     else if (resting)
-        settle(lane, news, STORE_NEWS_AGAIN, again_after(news->tries));
+        settle(lane, news, STORE_NEWS_UNTRIED, again_after(news->tries));
     else
         give(lane, item, (const char *)plain.data);
 }

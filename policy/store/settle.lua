@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- settle: prefix, news id, fence, how (done, again, lost), wait; gives result
+-- settle: prefix, news id, fence, how (done, again, untried, lost), wait; gives result
 local P = ARGV[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -13,7 +13,11 @@ local key = P .. 'news:' .. id
 local v = redis.call('HMGET', key, 'fence', 'tx', 'ends', 'recipient')
 if not v[1] then return {'NOTFOUND'} end
 if v[1] ~= ARGV[3] then return {'FENCED'} end
-if how == 'again' then
+if how == 'untried' and redis.call('HINCRBY', key, 'tries', -1) < 0 then
+    redis.call('HSET', key, 'tries', '0')
+end
+if how == 'untried' then redis.call('HINCRBY', key, 'fence', 1) end
+if how == 'again' or how == 'untried' then
     local last = math.max(now, tonumber(v[3]))
     redis.call('ZADD', P .. 'due', n(math.min(now + tonumber(ARGV[5]), last)), id)
     return {'OK'}

@@ -209,6 +209,7 @@ typedef struct store_trail_t {
 typedef enum {
     STORE_NEWS_DONE,  /* delivered: forget it */
     STORE_NEWS_AGAIN, /* take gives it again after a wait */
+    STORE_NEWS_UNTRIED, /* the same, and this was no try; it is held no longer */
     STORE_NEWS_LOST   /* given up: forget it */
 } store_settle_e;
 
@@ -442,8 +443,9 @@ struct store_provider_t {
                          apr_array_header_t **pnews, apr_pool_t *p);
 
     /*
-     * Says what became of taken news; AGAIN: due after wait.  The transaction's record follows.
-     * OK; FENCED: somebody else has it; NOTFOUND: it is gone, as after an OK whose answer was lost.
+     * Says what became of taken news; AGAIN, UNTRIED: due after wait.  The transaction's record
+     * follows.  OK; FENCED: somebody else has it; NOTFOUND: it is gone.  FENCED (UNTRIED) or
+     * NOTFOUND (DONE, LOST) also come after an OK whose answer was lost.
      */
     apr_status_t (*settle)(store_t *store, const char *service, const char *news_id,
                            apr_int64_t fence, store_settle_e how, apr_interval_time_t wait,

@@ -96,9 +96,10 @@ apr_status_t redis_settle(store_t *store, const char *service, const char *news_
     redis_start_args(&args, service, p);
     redis_add_text(&args, news_id);
     redis_add_number(&args, fence, p);
-    redis_add_text(&args, how == STORE_NEWS_AGAIN  ? "again"
-                          : how == STORE_NEWS_LOST ? "lost"
-                                                   : "done");
+    redis_add_text(&args, how == STORE_NEWS_AGAIN     ? "again"
+                          : how == STORE_NEWS_UNTRIED ? "untried"
+                          : how == STORE_NEWS_LOST    ? "lost"
+                                                      : "done");
     redis_add_span(&args, wait, 0, p);
     return redis_run_word((redis_store_t *)store, REDIS_SCRIPT_SETTLE, service, &args,
                           1u << STORE_OK | 1u << STORE_FENCED | 1u << STORE_NOTFOUND, result, p);

@@ -103,8 +103,9 @@ apr_status_t sqlite_settle(store_t *store, const char *service, const char *news
         *result = db_integer(c.db, SQL_NEWS_GET, 1) == fence ? STORE_OK : STORE_FENCED;
         ends = db_integer(c.db, SQL_NEWS_GET, 2);
         db_reset(c.db, SQL_NEWS_GET);
-        if (*result == STORE_OK && how == STORE_NEWS_AGAIN)
-            db_query(c.db, SQL_NEWS_AGAIN, "tti", service, news_id, next_time(&c, wait, ends));
+        if (*result == STORE_OK && (how == STORE_NEWS_AGAIN || how == STORE_NEWS_UNTRIED))
+            db_query(c.db, how == STORE_NEWS_AGAIN ? SQL_NEWS_AGAIN : SQL_NEWS_UNTRIED, "tti",
+                     service, news_id, next_time(&c, wait, ends));
         else if (*result == STORE_OK)
             forget(&c, news_id, tx_key, how == STORE_NEWS_LOST);
     }

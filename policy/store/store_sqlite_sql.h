@@ -134,6 +134,8 @@ SQL(NEWS_DUE, "SELECT id, recipient, payload, tx_key, fence, tries, created, end
 SQL(NEWS_HOLD, "UPDATE news SET fence=fence+1, tries=tries+1, ready=?3 WHERE service=?1 AND id=?2")
 SQL(NEWS_GET, "SELECT tx_key, fence, ends FROM news WHERE service=?1 AND id=?2")
 SQL(NEWS_AGAIN, "UPDATE news SET ready=?3 WHERE service=?1 AND id=?2")
+SQL(NEWS_UNTRIED, "UPDATE news SET ready=?3, fence=fence+1, tries=max(tries-1, 0)"
+                  " WHERE service=?1 AND id=?2")
 SQL(NEWS_DELETE, "DELETE FROM news WHERE service=?1 AND id=?2")
 SQL(NEWS_COUNT, "SELECT count(*), coalesce(min(created), 0) FROM news INDEXED BY news_created"
                 " WHERE service=?1")

@@ -538,7 +538,7 @@ START_TEST(undeliverable_is_kept)
     for (i = 0; i < 3; i++) { /* in any order */
         lost += fake.how[i] == STORE_NEWS_LOST;
         ck_assert(fake.how[i] == STORE_NEWS_LOST ||
-                  (fake.how[i] == STORE_NEWS_AGAIN && fake.wait[i] >= apr_time_from_sec(60)));
+                  (fake.how[i] == STORE_NEWS_UNTRIED && fake.wait[i] >= apr_time_from_sec(60)));
     }
     ck_assert_int_eq(lost, 1);
     ck_assert_int_eq(logged("SCEP0284"), 1);
@@ -563,7 +563,7 @@ START_TEST(previous_secret)
     start(&one, NULL);
     make_due(1, 0);
     work(NULL);
-    ck_assert_int_eq(fake.how[0], _i ? STORE_NEWS_AGAIN : STORE_NEWS_DONE);
+    ck_assert_int_eq(fake.how[0], _i ? STORE_NEWS_UNTRIED : STORE_NEWS_DONE);
     ck_assert_int_eq(stub.ndelivered, _i ? 0 : 1);
 }
 END_TEST
@@ -576,7 +576,7 @@ START_TEST(stops_at_once)
     stub.stopping = 1;
     work(NULL);
     ck_assert_int_eq(stub.ndelivered, 0);
-    ck_assert_int_eq(fake.how[0], STORE_NEWS_AGAIN);
+    ck_assert_int_eq(fake.how[0], STORE_NEWS_UNTRIED);
     ck_assert(fake.wait[0] == 0);
 }
 END_TEST
