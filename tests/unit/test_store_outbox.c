@@ -238,31 +238,6 @@ START_TEST(waits_and_leases_end)
 }
 END_TEST
 
-/* Given back untried: the take does not count, and the holder holds them no longer. */
-START_TEST(untried)
-{
-    apr_array_header_t *list;
-    store_trail_t trail;
-    int i;
-
-    OPEN();
-    trail = calls_trail("r", 1, 1);
-    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
-    ck_assert_int_eq(calls_commit_with(1, 1, &trail), STORE_OK);
-    for (i = 1; i <= 5; i += 2) {
-        ck_assert_int_eq(calls_take(1, LEASE, &list), 1);
-        ck_assert_int_eq(TAKEN(list, 0)->fence, i);
-        ck_assert_int_eq(TAKEN(list, 0)->tries, 1);
-        ck_assert_int_eq(calls_settle(1, i, STORE_NEWS_UNTRIED, 0), STORE_OK);
-        ck_assert_int_eq(calls_settle(1, i, STORE_NEWS_UNTRIED, 0), STORE_FENCED);
-    }
-    ck_assert_int_eq(calls_take(1, LEASE, &list), 1);
-    ck_assert_int_eq(calls_settle(1, 7, STORE_NEWS_UNTRIED, LEASE), STORE_OK);
-    ck_assert_int_eq(calls_take(1, LEASE, &list), 0);
-    calls_check_record(1, "r", "processing");
-}
-END_TEST
-
 START_TEST(late_news_are_given_once_more)
 {
     apr_array_header_t *list;
@@ -686,7 +661,6 @@ Suite *test_store_outbox_suite(void)
     tcase_add_loop_test(all, in_order_after_a_loss, 0, KIND_COUNT);
     tcase_add_loop_test(all, waits_and_leases_end, 0, KIND_COUNT);
     tcase_add_loop_test(all, late_news_are_given_once_more, 0, KIND_COUNT);
-    tcase_add_loop_test(all, untried, 0, KIND_COUNT);
     tcase_add_loop_test(all, repeats_leave_nothing_twice, 0, KIND_COUNT);
     tcase_add_loop_test(all, what_is_full_leaves_nothing, 0, KIND_COUNT);
     tcase_add_loop_test(all, news_outlive_their_transaction, 0, KIND_COUNT);

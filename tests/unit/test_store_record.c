@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conformance suite of stores: records of transactions, and lists of them by their state.  Each
- * test runs once per kind of store.
+ * The conformance suite of stores: records of transactions, and lists of them by their state; and
+ * news that are given back untried, which leave them as they are.  Each test runs once per kind of
+ * store.
  */
 #include "store_calls.h"
 #include <apr_strings.h>
@@ -124,6 +125,31 @@ START_TEST(long_records)
 }
 END_TEST
 
+/* Given back untried: the take does not count, and the holder holds them no longer. */
+START_TEST(untried)
+{
+    apr_array_header_t *list;
+    store_trail_t trail;
+    int i;
+
+    OPEN();
+    trail = calls_trail("r", 1, 1);
+    ck_assert_int_eq(calls_claim(1, 0, 1, LEASE), STORE_CLAIMED);
+    ck_assert_int_eq(calls_commit_with(1, 1, &trail), STORE_OK);
+    for (i = 1; i <= 5; i += 2) {
+        ck_assert_int_eq(calls_take(1, LEASE, &list), 1);
+        ck_assert_int_eq(TAKEN(list, 0)->fence, i);
+        ck_assert_int_eq(TAKEN(list, 0)->tries, 1);
+        ck_assert_int_eq(calls_settle(1, i, STORE_NEWS_UNTRIED, 0), STORE_OK);
+        ck_assert_int_eq(calls_settle(1, i, STORE_NEWS_UNTRIED, 0), STORE_FENCED);
+    }
+    ck_assert_int_eq(calls_take(1, LEASE, &list), 1);
+    ck_assert_int_eq(calls_settle(1, 7, STORE_NEWS_UNTRIED, LEASE), STORE_OK);
+    ck_assert_int_eq(calls_take(1, LEASE, &list), 0);
+    calls_check_record(1, "r", "processing");
+}
+END_TEST
+
 Suite *test_store_record_suite(void)
 {
     Suite *suite = suite_create("test_store_record");
@@ -136,6 +162,7 @@ Suite *test_store_record_suite(void)
     tcase_add_loop_test(all, a_new_record_forgets_what_was_lost, 0, KIND_COUNT);
     tcase_add_loop_test(all, records_go_with_their_transaction, 0, KIND_COUNT);
     tcase_add_loop_test(all, long_records, 0, KIND_COUNT);
+    tcase_add_loop_test(all, untried, 0, KIND_COUNT);
     suite_add_tcase(suite, all);
     return suite;
 }
