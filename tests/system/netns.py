@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 
 def enter(space):
-    """What runs a command in a namespace.  "ip netns exec" would mount /sys anew too, which a chroot does not let it."""
+    """What runs a command in a namespace; "ip netns exec" would mount /sys anew too, which a chroot forbids."""
     return ["nsenter", "--net=/run/netns/" + space]
 
 

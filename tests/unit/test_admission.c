@@ -12,9 +12,11 @@ Suite *test_admission_suite(void);
 #define SHORT apr_time_from_msec(20)
 
 static admission_t *gate;
+static volatile apr_uint32_t turns;
 
 static void make(int max, int queue, apr_interval_time_t wait)
 {
+    apr_atomic_set32(&turns, 0); /* of the tests before, where all are in one process */
     ck_assert_int_eq(admission_make(&gate, max, queue, wait, fixture_pool()), APR_SUCCESS);
 }
 
@@ -50,8 +52,6 @@ typedef struct guest_t {
     apr_status_t rv;
     int queued, order;
 } guest_t;
-
-static volatile apr_uint32_t turns;
 
 static void *APR_THREAD_FUNC visit(apr_thread_t *thread, void *data)
 {
