@@ -36,7 +36,9 @@ local tx = redis.call('HMGET', key, 'state', 'fence', 'challenge', 'poll', 'owne
                       'transaction_id')
 local state, ch = tx[1], tx[3]
 if not state or tx[2] ~= ARGV[3] then return {'FENCED'} end
-if state == 'issued' then return {'OK'} end
+if state == 'issued' then
+    return {redis.call('HGET', key, 'certificate') == ARGV[4] and 'OK' or 'FENCED'}
+end
 if state ~= 'inflight' and state ~= 'pending' then return {'FENCED'} end
 if not enter(tx[6] or '') then return {'CONFLICT'} end
 local life = tonumber(ARGV[5])

@@ -9,8 +9,8 @@
  * Return value of each slot: APR_SUCCESS when the store answered (the answer is in *result or the
  * out-parameters); anything else means that it is not known whether the operation took effect:
  * APR_TIMEUP (deadline), APR_ECONNREFUSED or another network or file status.  That is never a yes.
- * The caller may repeat issue (same id), claim (same nonce), commit, fail and pend (same fence):
- * repeating gives the answer that the lost one gave.
+ * The caller may repeat issue (same id), claim (same nonce), commit (same fence and certificate),
+ * fail and pend (same fence): repeating gives the answer that the lost one gave.
  *
  * Threads: slots from issue on may be called by any thread of a child at the same time, and may
  * block up to the configured time limits.  prepare is called as root in post_config; child_init
@@ -67,7 +67,8 @@ typedef enum {
                           many transactions wait as may; nothing was changed, call fail */
     STORE_EXISTS,      /* issue: the id is taken by another challenge: make a new one.
                           revoke_certificate: it was revoked before; nothing was changed */
-    STORE_FENCED,      /* commit, fail, pend, settle: lease lost to another; nothing was changed */
+    STORE_FENCED,      /* commit, fail, pend, settle: lease lost to another; nothing was changed.
+                          commit: also where the fence fits and another certificate is there */
     STORE_REFUSED,     /* poll: failed for good; claim: denied (decide), which is final; see reason
                           and text */
     STORE_NOTFOUND,    /* poll, find, find_certificate, decide, settle: unknown */
@@ -356,8 +357,10 @@ struct store_provider_t {
     /*
      * The certificate is made: consumes the challenge's use.  serial: the certificate's serial
      * number for find_certificate, lower-case hex, at most STORE_CERTIFICATE_SERIAL_MAX digits, ""
-     * none.  The request that pend kept stays.  OK, FENCED or CONFLICT (the inventory has another
-     * transaction's certificate with the same issuer and serial number and another digest).
+     * none.  The request that pend kept stays.  OK: these very bytes are kept; FENCED: others are,
+     * even if the fence fits (a store that lost writes gives fences twice); CONFLICT: the inventory
+     * has another transaction's certificate with the same issuer and serial number and another
+     * digest.
      */
     apr_status_t (*commit)(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,

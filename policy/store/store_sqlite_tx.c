@@ -271,6 +271,13 @@ apr_status_t sqlite_count(store_t *store, const char *service, const store_claim
     return sqlite_call_end(&c);
 }
 
+/* Whether the transaction's certificate is this one. */
+static int has_certificate(const sqlite_tx_row_t *row, const crypt_buf_t *certificate)
+{
+    return row->tx.certificate.len == certificate->len &&
+           memcmp(row->tx.certificate.data, certificate->data, certificate->len) == 0;
+}
+
 apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_key,
                            apr_int64_t fence, const crypt_buf_t *certificate, const char *serial,
                            apr_interval_time_t retention, const store_trail_t *trail,
@@ -292,6 +299,8 @@ apr_status_t sqlite_commit(store_t *store, const char *service, const char *tx_k
             db_query(c.db, SQL_CHALLENGE_USE, "tti", service, row.tx.challenge_id, keep);
         sqlite_leave_trail(&c, tx_key, trail);
     }
+    else if (*result == STORE_OK && !has_certificate(&row, certificate))
+        *result = STORE_FENCED;
     return sqlite_call_end(&c);
 }
 

@@ -319,6 +319,31 @@ START_TEST(largest_certificate)
 }
 END_TEST
 
+START_TEST(another_certificate_is_not_taken_for_the_kept_one)
+{
+    crypt_buf_t other;
+    store_result_e result;
+    int i;
+
+    OPEN();
+    other = calls_certificate(2);
+    ck_assert_int_eq(calls_issue(1, LIFE, 1, 3, 0), STORE_OK);
+    calls_claim(1, 1, 1, LEASE);
+    ck_assert_int_eq(calls_commit(1, 1), STORE_OK);
+    ck_assert_int_eq(calls_commit(1, 1), STORE_OK);
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(store_commit(calls.store, calls.service, calls_id(1001), 1, &other, "",
+                                      KEEP, NULL, &result, calls.p),
+                         APR_SUCCESS);
+        ck_assert_int_eq(result, STORE_FENCED);
+        other = calls_certificate(1);
+        other.len--;
+    }
+    ck_assert_int_eq(calls_find(1), STORE_OK);
+    calls_check_certificate(1);
+}
+END_TEST
+
 START_TEST(a_fast_clock_reserves_the_stores_now)
 {
     store_claim_t claim;
@@ -363,6 +388,7 @@ Suite *test_store_more_suite(void)
     tcase_add_loop_test(all, hostile_texts, 0, KIND_COUNT);
     tcase_add_loop_test(all, arguments, 0, KIND_COUNT);
     tcase_add_loop_test(all, largest_certificate, 0, KIND_COUNT);
+    tcase_add_loop_test(all, another_certificate_is_not_taken_for_the_kept_one, 0, KIND_COUNT);
     tcase_add_loop_test(all, a_fast_clock_reserves_the_stores_now, 0, KIND_COUNT);
     tcase_add_loop_test(all, health, 0, KIND_COUNT);
     suite_add_tcase(suite, all);
