@@ -186,6 +186,28 @@ static const char *store_key(const store_config_t *cfg, apr_pool_t *p)
     return key;
 }
 
+/* A host that does not answer must leave time to ask another one who the master is. */
+static void check_times(scep_check_t *check, scep_service_conf_t *service,
+                        const store_config_t *cfg)
+{
+    apr_interval_time_t connect = cfg->connect_timeout, relocate = cfg->relocate_timeout;
+
+    if (!ap_strcasestr(cfg->url, "+sentinel:") && !ap_strcasestr(cfg->url, "+cluster:")) {
+        return;
+    }
+    if (connect <= 0) {
+        connect = STORE_CONNECT_TIMEOUT;
+    }
+    if (relocate <= 0) {
+        relocate = STORE_RELOCATE_TIMEOUT;
+    }
+    if (relocate < 2 * connect) {
+        scep_check_warning(check, service, "ScepStoreTimeout",
+                           "the time to find a new master is less than twice the time to connect: "
+                           "a host that does not answer leaves too little to ask the others");
+    }
+}
+
 /* The store that the settings name; services with equal settings share it. */
 static void make_store(scep_check_t *check, scep_service_conf_t *service)
 {
@@ -216,6 +238,7 @@ static void make_store(scep_check_t *check, scep_service_conf_t *service)
         return;
     }
     apr_hash_set(check->stores, key, APR_HASH_KEY_STRING, service->store);
+    check_times(check, service, cfg);
     /* a store of its own that goes with ptemp, since it may read a password */
     if (store_make(&trial, cfg, lookup_store, check->ptemp) == NULL && trial->provider->check) {
         err = trial->provider->check(trial, check->ptemp);

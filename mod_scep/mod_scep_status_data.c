@@ -186,7 +186,7 @@ scep_health_t *scep_status_health(const scep_service_conf_t *service, apr_pool_t
             "this process could not be set up; see the error log";
         return health;
     }
-    if (store_health(service->store, &text, p) != APR_SUCCESS) {
+    if (store_health(service->store, service->name, &text, p) != APR_SUCCESS) {
         health->store = text && *text ? text : "no answer";
         APR_ARRAY_PUSH(health->problems, const char *) =
             apr_pstrcat(p, "store: ", health->store, NULL);

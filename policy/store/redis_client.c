@@ -8,6 +8,7 @@
 #include "store.h"
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
+#include <string.h>
 
 #define FAILURES_MAX 3
 #define BREAK_TIME apr_time_from_sec(5)
@@ -16,13 +17,18 @@
 #define NAP_MAX apr_time_from_msec(100)
 #define FOLLOW_MAX 5 /* nodes that send on to each other */
 
+/* Keeps callers from a server that does not serve. */
+typedef struct breaker_t {
+    int failures;            /* in a row */
+    apr_time_t closed_until; /* redis_now() */
+} breaker_t;
+
 struct redis_client_t {
     redis_peer_t peer;
     redis_pool_t *pool;
     redis_topology_t *topology;
     apr_thread_mutex_t *mutex; /* guards all below */
-    int failures;              /* in a row */
-    apr_time_t closed_until;   /* breaker, redis_now() */
+    breaker_t *breakers;       /* CLUSTER: one for each slot, else one */
 };
 
 /* One call on its way. */
@@ -40,38 +46,50 @@ typedef struct try_t {
 /* What comes after a try. */
 typedef enum { TRY_DONE, TRY_AT_ONCE, TRY_LATER } try_next_e;
 
-/* Whether servers may be asked now; while the breaker is open one caller per turn may. */
-static int may_ask(redis_client_t *client)
+/* How many breakers a client has: a dead node of a cluster keeps nobody from the others. */
+static int breakers(const redis_client_t *client)
 {
+    return client->peer.options->topology == REDIS_CLUSTER ? REDIS_SLOTS : 1;
+}
+
+/* The breaker of a call. */
+static breaker_t *breaker_of(const try_t *t)
+{
+    return t->client->breakers + t->slot % breakers(t->client);
+}
+
+/* Whether servers may be asked now; while the breaker is open one caller per turn may. */
+static int may_ask(const try_t *t)
+{
+    breaker_t *breaker = breaker_of(t);
     apr_time_t now = redis_now();
     int may = 1;
 
-    apr_thread_mutex_lock(client->mutex);
-    if (client->failures >= FAILURES_MAX) {
-        may = now >= client->closed_until;
+    apr_thread_mutex_lock(t->client->mutex);
+    if (breaker->failures >= FAILURES_MAX) {
+        may = now >= breaker->closed_until;
         if (may)
-            client->closed_until =
-                now + (redis_topology_moves(client->topology) ? BREAK_TIME_MOVING : BREAK_TIME);
+            breaker->closed_until = now + (t->moves ? BREAK_TIME_MOVING : BREAK_TIME);
     }
-    apr_thread_mutex_unlock(client->mutex);
+    apr_thread_mutex_unlock(t->client->mutex);
     return may;
 }
 
 /* Counts how a call ended. */
-static void count(redis_client_t *client, int ok)
+static void count(const try_t *t, int ok)
 {
-    apr_thread_mutex_lock(client->mutex);
+    breaker_t *breaker = breaker_of(t);
+
+    apr_thread_mutex_lock(t->client->mutex);
     if (ok)
-        client->failures = 0;
+        breaker->failures = 0;
     else {
-        if (client->failures < FAILURES_MAX)
-            client->failures++;
-        if (client->failures == FAILURES_MAX)
-            client->closed_until =
-                redis_now() +
-                (redis_topology_moves(client->topology) ? BREAK_TIME_MOVING : BREAK_TIME);
+        if (breaker->failures < FAILURES_MAX)
+            breaker->failures++;
+        if (breaker->failures == FAILURES_MAX)
+            breaker->closed_until = redis_now() + (t->moves ? BREAK_TIME_MOVING : BREAK_TIME);
     }
-    apr_thread_mutex_unlock(client->mutex);
+    apr_thread_mutex_unlock(t->client->mutex);
 }
 
 /* Adds the server's name, and the status where no cause is recorded, to the text in p. */
@@ -251,7 +269,7 @@ static try_next_e try_once(try_t *t, apr_status_t *prv)
     t->reply = NULL;
     *prv = redis_topology_find(&t->address, client->topology, t->slot, t->end, t->p);
     if (*prv != APR_SUCCESS)
-        return TRY_LATER;
+        return *prv == APR_EACCES || *prv == APR_NOTFOUND ? TRY_DONE : TRY_LATER;
     *prv = connect_to(&conn, t);
     if (*prv == APR_SUCCESS)
         *prv = talk(conn, t);
@@ -268,12 +286,28 @@ static try_next_e try_once(try_t *t, apr_status_t *prv)
     return next;
 }
 
+/* For how long a call looks for its master. */
+static apr_interval_time_t search_time(const redis_options_t *o, const redis_call_t *call)
+{
+    apr_interval_time_t once = o->connect_timeout + o->command_timeout;
+
+    return call->hasty && once < o->relocate_timeout ? once : o->relocate_timeout;
+}
+
+/* Whether a try that came to nothing is followed by another one. */
+static int may_wait(const try_t *t, apr_status_t rv)
+{
+    /* EAGAIN: another thread is asking who the master is */
+    return redis_now() < t->end && (!t->call->hasty || APR_STATUS_IS_EAGAIN(rv));
+}
+
 apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
                                const redis_call_t *call, apr_pool_t *p)
 {
     apr_interval_time_t nap = NAP_MIN;
     apr_status_t rv;
     try_next_e next;
+    int wait;
     try_t t = {.client = client, .call = call, .p = p};
 
     *preply = NULL;
@@ -281,19 +315,20 @@ apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
         return store_set_error(p, APR_EINIT, "not set up in this process");
     t.moves = redis_topology_moves(client->topology);
     t.slot = redis_topology_slot(call->key);
-    t.end = redis_now() + client->peer.options->relocate_timeout;
-    if (!may_ask(client))
+    t.end = redis_now() + search_time(client->peer.options, call);
+    if (!may_ask(&t))
         return store_set_error(p, APR_ECONNREFUSED,
                                "%s: not asked for a few seconds after %d failures",
                                redis_url_display(client->peer.options, p), FAILURES_MAX);
     do {
         next = try_once(&t, &rv);
-        if (next == TRY_LATER && redis_now() < t.end) {
+        wait = next == TRY_LATER && may_wait(&t, rv);
+        if (wait) {
             apr_sleep(nap);
             nap = nap * 3 / 2 < NAP_MAX ? nap * 3 / 2 : NAP_MAX;
         }
-    } while (next == TRY_AT_ONCE || (next == TRY_LATER && redis_now() < t.end));
-    count(client, t.reply && next == TRY_DONE);
+    } while (next == TRY_AT_ONCE || (wait && redis_now() < t.end));
+    count(&t, t.reply && next == TRY_DONE);
     *preply = t.reply;
     return rv;
 }
@@ -305,6 +340,7 @@ redis_client_t *redis_client_make(const redis_options_t *options, apr_pool_t *p)
     client->peer.options = options;
     client->pool = redis_pool_make(options->connections, p);
     client->topology = redis_topology_make(&client->peer, p);
+    client->breakers = apr_pcalloc(p, breakers(client) * sizeof(*client->breakers));
     return client;
 }
 
@@ -329,8 +365,7 @@ apr_status_t redis_client_child_init(redis_client_t *client, apr_pool_t *pchild)
         rv = redis_topology_child_init(client->topology, pchild);
     if (rv != APR_SUCCESS)
         return rv;
-    client->failures = 0;
-    client->closed_until = 0;
+    memset(client->breakers, 0, breakers(client) * sizeof(*client->breakers));
     apr_pool_cleanup_register(pchild, client, child_exit, apr_pool_cleanup_null);
     return apr_thread_mutex_create(&client->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
 }

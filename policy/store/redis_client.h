@@ -7,6 +7,7 @@
  * relocate_timeout is over:
  *   - what was not sent at all, since nobody was there, or refused before it did anything;
  *   - what may have been done, its answer lost (closed, timed out): only a repeatable command.
+ * Sentinels that all refuse us, or do not know the master, are not asked again (redis_topology.h).
  * A single server gets a repeatable command once more where an idle connection turned out dead;
  * otherwise what it says, or does not say, is told.
  */
@@ -24,6 +25,7 @@ typedef struct redis_call_t {
     const char *key;       /* by whose slot a cluster's node is found */
     int repeatable;        /* doing it twice is as doing it once, and gives the same answer */
     int durable;           /* replicas must have it (wait_replicas) before it counts; repeatable */
+    int hasty; /* one try, with the time to connect and for one command: looks for no new master */
 } redis_call_t;
 
 /* No I/O.  options are kept. */
@@ -40,8 +42,9 @@ apr_status_t redis_client_child_init(redis_client_t *client, apr_pool_t *pchild)
  * Sends a command; the reply lives in p.  An error reply is handed out, too (REDIS_REPLY_ERROR).
  * APR_EAGAIN with a reply: it was done, but fewer replicas than wanted have it.  Else *preply is
  * NULL: APR_TIMEUP at the deadline; any other status: refused, closed, garbage; the cause is
- * recorded in p (store_error()), with the server's address.  After three failures in a row nothing
- * is asked for five seconds (one second where the master can move), then one caller tries.
+ * recorded in p (store_error()), with the server's address.  After three failures in a row (in a
+ * cluster: of the key's slot) nothing is asked for five seconds (one second where the master can
+ * move), then one caller tries.
  */
 apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
                                const redis_call_t *call, apr_pool_t *p);

@@ -275,13 +275,29 @@ static int connect_unix(const char *path, apr_time_t deadline, apr_status_t *rv)
     return connect_socket((struct sockaddr *)&addr, sizeof(addr), AF_UNIX, deadline, rv);
 }
 
+int redis_conn_dial(const struct addrinfo *list, apr_time_t deadline, apr_status_t *rv)
+{
+    const struct addrinfo *one;
+    apr_time_t now = redis_now();
+    int fd = -1, left = 0;
+
+    for (one = list; one; one = one->ai_next)
+        left++;
+    for (one = list; one && fd < 0; one = one->ai_next, left--) {
+        fd = connect_socket(one->ai_addr, one->ai_addrlen, one->ai_family,
+                            now + (deadline - now) / left, rv);
+        now = redis_now();
+    }
+    return fd;
+}
+
 /* Connects to the first address of the host that answers. */
 static int connect_tcp(const redis_address_t *address, apr_time_t deadline, apr_status_t *rv,
                        apr_pool_t *p)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL, *one;
-    int fd = -1, code;
+    struct addrinfo *list = NULL;
+    int fd, code;
 
     code = getaddrinfo(address->host, apr_itoa(p, address->port), &hints, &list);
     if (code != 0) {
@@ -289,8 +305,7 @@ static int connect_tcp(const redis_address_t *address, apr_time_t deadline, apr_
                               gai_strerror(code));
         return -1;
     }
-    for (one = list; one && fd < 0; one = one->ai_next)
-        fd = connect_socket(one->ai_addr, one->ai_addrlen, one->ai_family, deadline, rv);
+    fd = redis_conn_dial(list, deadline, rv);
     freeaddrinfo(list);
     return fd;
 }

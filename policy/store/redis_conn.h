@@ -15,6 +15,7 @@
 #include <apr_tables.h>
 #include <apr_time.h>
 #include <hiredis/hiredis.h>
+#include <netdb.h>
 #include <openssl/ssl.h>
 
 #define REDIS_HOST_MAX 255
@@ -40,7 +41,7 @@ typedef struct redis_options_t {
     int database;
     const char *user;          /* NULL: none */
     const char *password_file; /* NULL: no AUTH */
-    const char *sentinel_user, *sentinel_password_file; /* for sentinels; NULL: as above */
+    const char *sentinel_user, *sentinel_password_file; /* for sentinels; NULL: no AUTH */
     const char *ca_file, *certificate_file,
         *key_file; /* TLS; NULL: the system's trust, no certificate */
     apr_interval_time_t connect_timeout, command_timeout;
@@ -90,6 +91,10 @@ apr_time_t redis_now(void);
 apr_status_t redis_conn_open(redis_conn_t **pconn, const redis_peer_t *peer,
                              const redis_address_t *address, redis_login_e login,
                              apr_time_t deadline, apr_pool_t *p);
+
+/* Connects a socket to the first of a name's addresses that answers; each has its share of the time
+ * until the deadline.  The descriptor, or -1 with *rv set. */
+int redis_conn_dial(const struct addrinfo *list, apr_time_t deadline, apr_status_t *rv);
 
 /* Closes one, or a list; NULL is passed over. */
 void redis_conn_close(redis_conn_t *conn);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The master that sentinels name, and whether it is one; see redis_topology.h. */
+#include "redis_rule.h"
 #include "redis_topology.h"
 #include "redis_url.h"
 #include "store.h"
@@ -17,8 +18,9 @@ static apr_status_t read_master(redis_address_t *master, const redisReply *reply
     if (reply->type == REDIS_REPLY_NIL)
         return store_set_error(p, APR_NOTFOUND, "it does not know a master '%s'", name);
     if (reply->type == REDIS_REPLY_ERROR)
-        return store_set_error(p, APR_EACCES, "it says: %.*s", (int)strcspn(reply->str, " "),
-                               reply->str);
+        return store_set_error(
+            p, redis_rule(reply->str) == REDIS_RULE_MOVE ? APR_EAGAIN : APR_EACCES, "it says: %.*s",
+            (int)strcspn(reply->str, " "), reply->str);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
         return store_set_error(p, APR_EGENERAL, "it gives no address");
     host = reply_text(reply->element[0]);
@@ -28,7 +30,7 @@ static apr_status_t read_master(redis_address_t *master, const redisReply *reply
     return APR_SUCCESS;
 }
 
-/* Asks one sentinel. */
+/* Asks one sentinel; all of it ends at the deadline. */
 static apr_status_t ask_one(redis_address_t *master, const redis_peer_t *peer,
                             const redis_address_t *sentinel, apr_time_t deadline, apr_pool_t *p)
 {
@@ -52,6 +54,12 @@ static apr_status_t ask_one(redis_address_t *master, const redis_peer_t *peer,
     return rv;
 }
 
+/* Whether a sentinel's failure stays as it is until somebody changes a setting. */
+static int is_final(apr_status_t rv)
+{
+    return rv == APR_EACCES || rv == APR_NOTFOUND;
+}
+
 apr_status_t redis_sentinel_ask(redis_address_t *master, const redis_peer_t *peer, int *first,
                                 int max, apr_time_t deadline, apr_pool_t *p)
 {
@@ -59,25 +67,28 @@ apr_status_t redis_sentinel_ask(redis_address_t *master, const redis_peer_t *pee
     const redis_address_t *sentinel;
     const char *before, *text, *all = "";
     char message[120];
-    apr_status_t rv = APR_EGENERAL;
-    int i, place;
+    apr_time_t now = redis_now();
+    apr_status_t rv, worst = APR_NOTFOUND;
+    int left = nodes->nelts < max ? nodes->nelts : max;
 
-    for (i = 0; i < nodes->nelts && i < max && (i == 0 || redis_now() < deadline); i++) {
-        place = (*first + i) % nodes->nelts;
-        sentinel = &APR_ARRAY_IDX(nodes, place, redis_address_t);
+    for (rv = APR_EGENERAL; left > 0 && (!*all || now < deadline); left--) {
+        sentinel = &APR_ARRAY_IDX(nodes, *first, redis_address_t);
+        *first = (*first + 1) % nodes->nelts;
         before = store_error(p);
-        rv = ask_one(master, peer, sentinel, deadline, p);
-        if (rv == APR_SUCCESS) {
-            *first = place;
+        /* a silent one leaves as much to each of the others, and to the master */
+        rv = ask_one(master, peer, sentinel, now + (deadline - now) / (left + 1), p);
+        if (rv == APR_SUCCESS)
             return rv;
-        }
+        if (is_final(worst))
+            worst = rv;
         text = store_error(p);
         if (text == before)
             text = apr_strerror(rv, message, sizeof(message));
         all = apr_psprintf(p, "%s%ssentinel %s: %s", all, *all ? "; " : "",
                            redis_address_text(sentinel, p), text);
+        now = redis_now();
     }
-    return store_set_error(p, rv, "no sentinel names the master: %.900s", all);
+    return store_set_error(p, worst, "no sentinel names the master: %.900s", all);
 }
 
 apr_status_t redis_sentinel_check(redis_conn_t *conn, apr_time_t deadline, apr_pool_t *p)

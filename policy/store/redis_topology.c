@@ -9,7 +9,7 @@
 
 #define CRC_POLYNOMIAL 0x1021 /* CRC-16/XMODEM, as Redis Cluster has it */
 #define REFRESH apr_time_from_sec(1)        /* how long a sentinel's word is enough */
-#define REFRESH_LATER apr_time_from_sec(10) /* where it did not answer */
+#define REFRESH_LATER apr_time_from_sec(10) /* where none of them answered */
 #define TURNS 65536           /* after which it is the first node's turn again */
 
 struct redis_topology_t {
@@ -19,7 +19,8 @@ struct redis_topology_t {
     apr_thread_mutex_t *mutex; /* guards all below */
     int asking;
     int first; /* where to begin asking */
-    int known; /* SENTINEL */
+    int known;  /* SENTINEL */
+    int silent; /* sentinels in a row that did not answer when they were asked again */
     redis_address_t master;
     apr_time_t fresh_until; /* redis_now(): when it is asked whether it still is */
     redis_map_t *map; /* CLUSTER */
@@ -88,13 +89,15 @@ static apr_status_t ask_cluster(redis_topology_t *t, int *first, int slot, apr_t
     const char *before, *text;
     redis_address_t node;
     char message[120];
-    apr_status_t rv;
+    apr_time_t now = redis_now();
+    apr_status_t rv, worst = APR_EACCES;
     int tries = t->peer->options->nodes->nelts + t->map->count, i;
 
-    for (i = 0; i == 0 || (i < tries && redis_now() < deadline); i++) {
+    for (i = 0; i == 0 || (i < tries && now < deadline); i++) {
         node = node_to_ask(t, *first);
         before = store_error(p);
-        rv = redis_cluster_ask(t->spare, t->peer, &node, deadline, p);
+        /* a silent one leaves half of the time to others */
+        rv = redis_cluster_ask(t->spare, t->peer, &node, now + (deadline - now) / 2, p);
         if (rv == APR_SUCCESS && t->spare->owner[slot] != REDIS_CLUSTER_NOBODY)
             return rv;
         if (rv == APR_SUCCESS)
@@ -103,9 +106,34 @@ static apr_status_t ask_cluster(redis_topology_t *t, int *first, int slot, apr_t
         text = store_error(p);
         if (text == before)
             text = apr_strerror(rv, message, sizeof(message));
-        rv = store_set_error(p, rv, "no node knows the cluster; the last one, %s: %s",
-                             redis_address_text(&node, p), text);
+        if (worst == APR_EACCES)
+            worst = rv;
+        (void)store_set_error(p, rv, "no node knows the cluster; the last one, %s: %s",
+                              redis_address_text(&node, p), text);
+        now = redis_now();
     }
+    return worst;
+}
+
+/* Asks whoever knows the slot's master; *first is left at who is asked next. */
+static apr_status_t ask(redis_address_t *address, redis_topology_t *t, int slot, int *first,
+                        apr_time_t deadline, apr_pool_t *p)
+{
+    if (t->peer->options->topology == REDIS_CLUSTER)
+        return ask_cluster(t, first, slot, deadline, p);
+    return redis_sentinel_ask(address, t->peer, first, APR_INT32_MAX, deadline, p);
+}
+
+/* Asks one sentinel whether the known master still is it; the cause of a failure is told nobody. */
+static apr_status_t ask_again(redis_address_t *address, redis_topology_t *t, int *first,
+                              apr_time_t deadline, apr_pool_t *p)
+{
+    apr_pool_t *sub;
+    apr_status_t rv;
+
+    apr_pool_create(&sub, p);
+    rv = redis_sentinel_ask(address, t->peer, first, 1, deadline, sub);
+    apr_pool_destroy(sub);
     return rv;
 }
 
@@ -117,6 +145,7 @@ static void keep(redis_topology_t *t, redis_address_t *address, int slot)
     if (t->peer->options->topology == REDIS_SENTINEL) {
         t->master = *address;
         t->known = 1;
+        t->silent = 0;
         t->fresh_until = redis_now() + REFRESH;
         return;
     }
@@ -125,7 +154,18 @@ static void keep(redis_topology_t *t, redis_address_t *address, int slot)
     (void)recall(address, t, slot);
 }
 
-/* Whether the sentinel that named the known master should be asked again: it goes on being one for
+/* The sentinel that was asked again did not answer: it is the next one's turn, soon.  Under the
+ * lock. */
+static void stay(redis_topology_t *t)
+{
+    int all = ++t->silent >= t->peer->options->nodes->nelts;
+
+    t->fresh_until = redis_now() + (all ? REFRESH_LATER : REFRESH);
+    if (all)
+        t->silent = 0;
+}
+
+/* Whether a sentinel should be asked again who the master is: the old one goes on being one for
  * seconds after another was chosen, and what it takes in that time is lost. */
 static int is_stale(const redis_topology_t *t)
 {
@@ -136,7 +176,7 @@ static int is_stale(const redis_topology_t *t)
 apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *t, int slot,
                                  apr_time_t deadline, apr_pool_t *p)
 {
-    int sentinel = t->peer->options->topology == REDIS_SENTINEL, mine = 0, first, found;
+    int mine = 0, first, found;
     redis_address_t asked = t->only;
     apr_status_t rv;
 
@@ -154,9 +194,8 @@ apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *t, 
         return found ? APR_SUCCESS
                      : store_set_error(p, APR_EAGAIN, "it is being found out who the master is");
     /* while asking is set nobody else changes the list of nodes */
-    rv = sentinel ? redis_sentinel_ask(&asked, t->peer, &first, found ? 1 : APR_INT32_MAX, deadline,
-                                       p)
-                  : ask_cluster(t, &first, slot, deadline, p);
+    rv = found ? ask_again(&asked, t, &first, deadline, p)
+               : ask(&asked, t, slot, &first, deadline, p);
     apr_thread_mutex_lock(t->mutex);
     t->asking = 0;
     t->first = first;
@@ -165,7 +204,7 @@ apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *t, 
         keep(t, address, slot);
     }
     else if (found) {
-        t->fresh_until = redis_now() + REFRESH_LATER;
+        stay(t);
         rv = APR_SUCCESS;
     }
     apr_thread_mutex_unlock(t->mutex);
@@ -188,11 +227,9 @@ void redis_topology_doubt(redis_topology_t *t, const redis_address_t *address)
         return;
     apr_thread_mutex_lock(t->mutex);
     if (t->peer->options->topology == REDIS_SENTINEL) {
-        if (t->known && redis_address_same(&t->master, address)) {
+        /* the one that named it may be cut off; it is the next one's turn */
+        if (redis_address_same(&t->master, address))
             t->known = 0;
-            /* the one that named it may be cut off */
-            t->first = (t->first + 1) % t->peer->options->nodes->nelts;
-        }
     }
     else {
         for (slot = 0; slot < REDIS_SLOTS; slot++) {
@@ -234,7 +271,7 @@ redis_topology_t *redis_topology_make(const redis_peer_t *peer, apr_pool_t *p)
 
 apr_status_t redis_topology_child_init(redis_topology_t *t, apr_pool_t *pchild)
 {
-    t->asking = t->first = t->known = 0;
+    t->asking = t->first = t->known = t->silent = 0;
     if (t->map) {
         memset(t->map->owner, 0xff, sizeof(t->map->owner));
         t->map->count = 0;

@@ -5,9 +5,9 @@
  * child asks at a time, the others come again a moment later.
  *
  * A sentinel's word is checked (ROLE): one that is cut off names an old master for as long as it
- * likes; and the one that gave it is asked again every second, since an old master takes writes
- * until it is told that it is none.  Sentinels and nodes are asked in turn, so that a dead or stale
- * one is not asked first again and again.
+ * likes; and every second another one is asked again, since an old master takes writes until it is
+ * told that it is none.  Sentinels and nodes are asked in turn, so that a dead or stale one is not
+ * asked first again and again.
  */
 #ifndef REDIS_TOPOLOGY_H
 #define REDIS_TOPOLOGY_H
@@ -32,8 +32,9 @@ int redis_topology_slot(const char *key);
 
 /*
  * The address of the slot's master; sentinels or nodes are asked, before the deadline, where it is
- * not known.  APR_EAGAIN: another thread is asking, come again; anything else: nobody says, the
- * cause is recorded in p (store_error()), come again later.
+ * not known.  APR_EAGAIN: another thread is asking, come again; APR_EACCES, APR_NOTFOUND: it will
+ * not be said until a setting is changed; anything else: nobody says, come again later.  The cause
+ * is recorded in p (store_error()).
  */
 apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *topology, int slot,
                                  apr_time_t deadline, apr_pool_t *p);
@@ -51,8 +52,12 @@ void redis_topology_doubt(redis_topology_t *topology, const redis_address_t *add
 /* A node of the cluster said who has the slot. */
 void redis_topology_moved(redis_topology_t *topology, int slot, const redis_address_t *to);
 
-/* For redis_topology.c: who is the master, by at most max sentinels beginning with *first, which is
- * left at the one that answered.  Threads: any. */
+/*
+ * For redis_topology.c: who is the master, by at most max sentinels beginning with *first, which is
+ * left at the one after the last that was asked.  Each has its share of the time that is left.
+ * APR_EACCES, APR_NOTFOUND: all that were asked refuse us or do not know the master, which another
+ * try will not change; anything else: nobody says, come again.  Threads: any.
+ */
 apr_status_t redis_sentinel_ask(redis_address_t *master, const redis_peer_t *peer, int *first,
                                 int max, apr_time_t deadline, apr_pool_t *p);
 

@@ -651,14 +651,16 @@ apr_status_t store_announce(store_t *store, const char *service, const store_hos
     return store->provider->announce(store, service, self, pothers, p);
 }
 
-apr_status_t store_health(store_t *store, const char **text, apr_pool_t *p)
+apr_status_t store_health(store_t *store, const char *service, const char **text, apr_pool_t *p)
 {
     apr_status_t rv;
 
     *text = "";
     if (!store->provider->health)
         return APR_ENOTIMPL;
-    rv = store->provider->health(store, text, p);
+    if (!is_service(service))
+        return invalid(p, "health");
+    rv = store->provider->health(store, service, text, p);
     if (rv != APR_SUCCESS && !**text)
         *text = store_error(p);
     return rv;

@@ -50,6 +50,8 @@ typedef struct store_provider_t store_provider_t;
 #define STORE_PLACE_MAX 97   /* bytes of a place in the inventory */
 #define STORE_PAGE_MAX 500   /* entries of the inventory in one answer */
 #define STORE_REPLICAS_MAX 16    /* replicas that a write can wait for */
+#define STORE_CONNECT_TIMEOUT apr_time_from_msec(300) /* of Redis, where nobody says otherwise */
+#define STORE_RELOCATE_TIMEOUT apr_time_from_sec(3)
 
 typedef enum {
     STORE_OK,      /* issue, commit, fail, pend, decide, revoke: done (now, or by the same call
@@ -94,9 +96,9 @@ typedef struct store_config_t {
     const char *sentinel_password_file; /* read in prepare; NULL: none */
     const char *ca_file;         /* rediss: trust anchors; NULL: the system's */
     const char *certificate_file, *key_file; /* rediss: client certificate; NULL: none */
-    apr_interval_time_t connect_timeout;     /* default 300 ms */
+    apr_interval_time_t connect_timeout;     /* STORE_CONNECT_TIMEOUT when 0 */
     apr_interval_time_t command_timeout;     /* default 500 ms (redis), 5 s (sqlite busy) when 0 */
-    apr_interval_time_t relocate_timeout;    /* sentinel, cluster: default 3 s when 0 */
+    apr_interval_time_t relocate_timeout;    /* sentinel, cluster: STORE_RELOCATE_TIMEOUT when 0 */
     int wait_replicas; /* redis: that have a claim or an end before it counts; 0: none */
     apr_interval_time_t wait_time; /* and for how long that is awaited; default 100 ms when 0 */
     int connections;               /* the most per child: ThreadsPerChild */
@@ -512,8 +514,9 @@ struct store_provider_t {
     apr_status_t (*inspect)(store_t *store, const char *service, apr_array_header_t **pfindings,
                             apr_pool_t *p);
 
-    /* One round trip that proves reads and writes are possible.  *text: why not, for people. */
-    apr_status_t (*health)(store_t *store, const char **text, apr_pool_t *p);
+    /* One round trip that proves that the service's claims would be kept, without the patience that
+     * a device is served with.  *text: why not, for people. */
+    apr_status_t (*health)(store_t *store, const char *service, const char **text, apr_pool_t *p);
 };
 
 /* Base of every store; create fills it. */
@@ -592,7 +595,7 @@ apr_status_t store_put_crl(store_t *store, const char *service, apr_int64_t repl
 apr_status_t store_sweep(store_t *store, const char *service, int max, int *removed, apr_pool_t *p);
 apr_status_t store_announce(store_t *store, const char *service, const store_host_t *self,
                             apr_array_header_t **pothers, apr_pool_t *p);
-apr_status_t store_health(store_t *store, const char **text, apr_pool_t *p);
+apr_status_t store_health(store_t *store, const char *service, const char **text, apr_pool_t *p);
 
 /* Says in the log what inspect finds. */
 apr_status_t store_inspect(store_t *store, const char *service, const log_sink_t *log,

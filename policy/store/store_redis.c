@@ -13,9 +13,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define CONNECT_TIMEOUT apr_time_from_msec(300)
 #define COMMAND_TIMEOUT apr_time_from_msec(500)
-#define RELOCATE_TIMEOUT apr_time_from_sec(3)
 #define WAIT_TIME apr_time_from_msec(100)
 
 /* One per URL scheme; redis_url.c tells them apart. */
@@ -23,6 +21,31 @@ static const store_provider_t *const providers[] = {
     &store_redis, &store_rediss, &store_redis_unix, &store_redis_sentinel, &store_rediss_sentinel,
     &store_redis_cluster, &store_rediss_cluster};
 #define PROVIDERS (int)(sizeof(providers) / sizeof(providers[0]))
+
+static apr_status_t redis_revoke(store_t *store, const char *service, const char *challenge_id,
+                                 store_result_e *result, apr_pool_t *p)
+{
+    redis_store_t *self = (redis_store_t *)store;
+    redis_args_t args;
+
+    redis_start_args(&args, service, p);
+    redis_add_text(&args, challenge_id);
+    return redis_run_word(self, REDIS_SCRIPT_REVOKE, service, &args,
+                          1u << STORE_OK | 1u << STORE_NOCHALLENGE, result, p);
+}
+
+/* Ends a challenge that too few replicas have: nobody is told it, so that it has no place among
+ * those that wait.  Should this be lost, its life time ends. */
+static void take_back(store_t *store, const char *service, const char *challenge_id, apr_pool_t *p)
+{
+    store_result_e result;
+    apr_pool_t *sub;
+
+    /* the cause that the caller is told is that of issue */
+    apr_pool_create(&sub, p);
+    (void)redis_revoke(store, service, challenge_id, &result, sub);
+    apr_pool_destroy(sub);
+}
 
 static apr_status_t redis_issue(store_t *store, const char *service, store_challenge_t *ch, int cap,
                                 store_result_e *result, int *outstanding, apr_interval_time_t *wait,
@@ -45,6 +68,8 @@ static apr_status_t redis_issue(store_t *store, const char *service, store_chall
     redis_add_number(&args, cap, p);
     redis_add_number(&args, ch->caller_max, p);
     rv = redis_run(self, REDIS_SCRIPT_ISSUE, service, &args, 5, &reply, p);
+    if (rv == APR_EAGAIN && reply)
+        take_back(store, service, ch->id, p);
     if (rv != APR_SUCCESS)
         return rv;
     if (!reply_result(reply->element[0], result) || !reply_time(reply->element[1], wait) ||
@@ -55,18 +80,6 @@ static apr_status_t redis_issue(store_t *store, const char *service, store_chall
         return redis_bad_reply(self, p);
     *outstanding = (int)number;
     return APR_SUCCESS;
-}
-
-static apr_status_t redis_revoke(store_t *store, const char *service, const char *challenge_id,
-                                 store_result_e *result, apr_pool_t *p)
-{
-    redis_store_t *self = (redis_store_t *)store;
-    redis_args_t args;
-
-    redis_start_args(&args, service, p);
-    redis_add_text(&args, challenge_id);
-    return redis_run_word(self, REDIS_SCRIPT_REVOKE, service, &args,
-                          1u << STORE_OK | 1u << STORE_NOCHALLENGE, result, p);
 }
 
 static apr_status_t redis_sweep(store_t *store, const char *service, int max, int *removed,
@@ -113,17 +126,16 @@ static apr_status_t redis_announce(store_t *store, const char *service, const st
     return rv;
 }
 
-static apr_status_t redis_health(store_t *store, const char **text, apr_pool_t *p)
+static apr_status_t redis_health(store_t *store, const char *service, const char **text,
+                                 apr_pool_t *p)
 {
-    redis_store_t *self = (redis_store_t *)store;
-    const char *argv[5] = {"SET", NULL, "1", "PX", "60000"};
-    redisReply *reply;
+    store_result_e result;
+    redis_args_t args;
     apr_status_t rv;
 
-    argv[1] = "{scep:health}:probe";
-    rv = redis_command(self, &reply, 5, argv, p);
-    if (rv == APR_SUCCESS && (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "OK") != 0))
-        rv = redis_bad_reply(self, p);
+    redis_start_args(&args, service, p);
+    rv = redis_run_word((redis_store_t *)store, REDIS_SCRIPT_HEALTH, service, &args, 1u << STORE_OK,
+                        &result, p);
     if (rv != APR_SUCCESS)
         *text = store_error(p);
     return rv;
@@ -156,9 +168,10 @@ static void set_defaults(redis_options_t *o, const store_config_t *cfg)
     o->ca_file = cfg->ca_file;
     o->certificate_file = cfg->certificate_file;
     o->key_file = cfg->key_file;
-    o->connect_timeout = cfg->connect_timeout > 0 ? cfg->connect_timeout : CONNECT_TIMEOUT;
+    o->connect_timeout = cfg->connect_timeout > 0 ? cfg->connect_timeout : STORE_CONNECT_TIMEOUT;
     o->command_timeout = cfg->command_timeout > 0 ? cfg->command_timeout : COMMAND_TIMEOUT;
-    o->relocate_timeout = cfg->relocate_timeout > 0 ? cfg->relocate_timeout : RELOCATE_TIMEOUT;
+    o->relocate_timeout =
+        cfg->relocate_timeout > 0 ? cfg->relocate_timeout : STORE_RELOCATE_TIMEOUT;
     o->connections = cfg->connections > 0 ? cfg->connections : 1;
     o->wait_replicas = cfg->wait_replicas;
     o->wait_time = cfg->wait_time > 0 ? cfg->wait_time : WAIT_TIME;

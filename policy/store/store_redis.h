@@ -34,6 +34,7 @@ typedef enum {
     REDIS_SCRIPT_PUT_CRL,
     REDIS_SCRIPT_INVENTORY,
     REDIS_SCRIPT_RIGHTS,
+    REDIS_SCRIPT_HEALTH,
     REDIS_SCRIPT_COUNT
 } redis_script_e;
 

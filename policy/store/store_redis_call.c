@@ -12,12 +12,13 @@
 #define ONCE 0
 #define AGAIN 1           /* may be repeated */
 #define KEPT (AGAIN | 2)  /* and replicas must have it: it allows, ends or revokes something */
+#define PROBE (KEPT | 4)  /* and whoever asks waits for no new master */
 
 static const struct {
     const char *text;
     int treat;
 } scripts[REDIS_SCRIPT_COUNT] = {
-    [REDIS_SCRIPT_ISSUE] = {redis_script_issue, AGAIN},   /* same id */
+    [REDIS_SCRIPT_ISSUE] = {redis_script_issue, KEPT},    /* same id */
     [REDIS_SCRIPT_CLAIM] = {redis_script_claim, KEPT},    /* same nonce */
     [REDIS_SCRIPT_COMMIT] = {redis_script_commit, KEPT},  /* same fence */
     [REDIS_SCRIPT_FAIL] = {redis_script_fail, AGAIN},     /* same fence */
@@ -39,7 +40,8 @@ static const struct {
     [REDIS_SCRIPT_GET_CRL] = {redis_script_get_crl, AGAIN},
     [REDIS_SCRIPT_PUT_CRL] = {redis_script_put_crl, KEPT}, /* CONFLICT: the caller gets that one */
     [REDIS_SCRIPT_INVENTORY] = {redis_script_inventory, AGAIN},
-    [REDIS_SCRIPT_RIGHTS] = {redis_script_rights, AGAIN}};
+    [REDIS_SCRIPT_RIGHTS] = {redis_script_rights, AGAIN},
+    [REDIS_SCRIPT_HEALTH] = {redis_script_health, PROBE}};
 
 /* Appends bytes. */
 void redis_add_bytes(redis_args_t *args, const void *data, size_t len)
@@ -95,7 +97,7 @@ static apr_status_t error_reply(redis_store_t *self, const redisReply *reply, ap
 apr_status_t redis_command(redis_store_t *self, redisReply **preply, int argc, const char **argv,
                            apr_pool_t *p)
 {
-    redis_call_t call = {argc, argv, NULL, argv[1], 1, 0};
+    redis_call_t call = {argc, argv, NULL, argv[1], 1, 0, 0};
     apr_status_t rv = redis_client_call(preply, self->client, &call, p);
 
     if (rv == APR_SUCCESS && (*preply)->type == REDIS_REPLY_ERROR)
@@ -114,13 +116,14 @@ apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *s
 {
     const char *argv[REDIS_ARGS_MAX + 4];
     size_t lengths[REDIS_ARGS_MAX + 4];
-    redis_call_t call = {args->count + 4, argv, lengths, NULL, 0, 0};
+    redis_call_t call = {args->count + 4, argv, lengths, NULL, 0, 0, 0};
     apr_status_t rv;
     int i;
 
     call.key = redis_key(service, "idx", p);
     call.repeatable = (scripts[script].treat & AGAIN) != 0;
-    call.durable = scripts[script].treat == KEPT;
+    call.durable = (scripts[script].treat & KEPT) == KEPT;
+    call.hasty = scripts[script].treat == PROBE;
     argv[0] = "EVALSHA";
     argv[1] = self->sha[script];
     argv[2] = "1";

@@ -173,10 +173,11 @@ static apr_status_t sqlite_announce(store_t *store, const char *service, const s
     return sqlite_call_end(&c);
 }
 
-static apr_status_t sqlite_health(store_t *store, const char **text, apr_pool_t *p)
+static apr_status_t sqlite_health(store_t *store, const char *service, const char **text,
+                                  apr_pool_t *p)
 {
     sqlite_call_t c;
-    apr_status_t rv = sqlite_call_begin(&c, store, "", 1, p);
+    apr_status_t rv = sqlite_call_begin(&c, store, service, 1, p);
 
     if (rv == APR_SUCCESS) {
         db_query(c.db, SQL_HEALTH, "i", c.now);

@@ -16,7 +16,7 @@ import servers
 from test_300_stores import secret_file, unavailable
 
 TIMES = "ScepStoreTimeout 300ms 500ms 3s"
-SHORT_TIMES = "ScepStoreTimeout 300ms 500ms 300ms"
+SHORT_TIMES = "ScepStoreTimeout 300ms 500ms 600ms"
 
 
 def store_lines(url, *more, secret=None, times=TIMES):
@@ -174,22 +174,44 @@ def test_unknown_master(factory, keys):
     assert "does not know a master 'scepx'" in server.log.text(0)
 
 
+@pytest.mark.parametrize("scheme,times,told", [
+    ("redis+sentinel", "2s 500ms", True), ("redis+sentinel", "1500ms 500ms", False),
+    ("rediss+sentinel", "300ms 500ms 599ms", True), ("redis+sentinel", "300ms 500ms 600ms", False),
+    ("redis", "2s 500ms 1s", False)])
+def test_too_little_time_to_ask_others(factory, scheme, times, told):
+    """httpd -t says so, also where the default is what does not fit."""
+    url = scheme + "://127.0.0.1" + ("/scep" if "sentinel" in scheme else "")
+    server = factory.httpd(server=store_lines(url, times="ScepStoreTimeout " + times))
+    if told:
+        server.expect("SCEP0452.*ScepStoreTimeout.*less than twice")
+    status, text = server.configtest()
+    assert status == 0 and ("less than twice the time to connect" in text) == told, text
+
+
 def test_short_of_replicas(factory, keys):
-    """ScepStoreWait: nothing is signed that no replica has, and the challenge is good again at once."""
+    """ScepStoreWait: nothing is given out or signed that no replica has; a challenge is good again at once."""
     redis = factory.redis(lines=["appendonly yes"])
-    server = factory.httpd(server=store_lines(redis.urls()["tcp"], "ScepStoreWait 1 500ms")).start()
-    server.expect("SCEP0201.*0 of 1 replicas have it", "SCEP0212", r"SCEP04\d\d")
-    challenge, client = server.challenge(), server.client()
-    client.cacert()
-    specs = [client.spec(key=keys[n], challenge=challenge, subject="CN=w%d" % n, txid="W%d" % n) for n in range(2)]
-    for spec in specs:
-        response = client.send(spec.build())
-        assert response.status == 503 and int(response.header("Retry-After")) > 0
-    replica = redis_nodes.Node(redis_nodes.data_lines(env.free_port(), ["replicaof 127.0.0.1 %d" % redis.port]))
-    replica.port = int(replica.lines[0].split()[1])
-    try:
+    port = env.free_port()
+    replica = redis_nodes.Node(redis_nodes.data_lines(port, ["replicaof 127.0.0.1 %d" % redis.port]), port=port)
+
+    def follow():
         replica.start()
         env.wait_until(lambda: "state=online" in redis.command("info", "replication"), 20, what="no replica")
+    server = factory.httpd(server=store_lines(redis.urls()["tcp"], "ScepStoreWait 1 500ms")).start()
+    server.expect(r"SCEP02(01|10).*0 of 1 replicas have it", "SCEP0212", r"SCEP04\d\d")
+    try:
+        response = server.admin()
+        assert response.status == 503 and int(response.header("Retry-After")) > 0
+        follow()
+        env.wait_until(lambda: server.admin().status == 200, 20, 0.1, "no challenge")
+        challenge, client = server.challenge(), server.client()
+        replica.kill()
+        client.cacert()
+        specs = [client.spec(key=keys[n], challenge=challenge, subject="CN=w%d" % n, txid="W%d" % n) for n in range(2)]
+        for spec in specs:
+            response = client.send(spec.build())
+            assert response.status == 503 and int(response.header("Retry-After")) > 0
+        follow()
         for spec, status in ((specs[1], scep.SUCCESS), (specs[0], scep.FAILURE)):
             # a loaded machine may be late once more
             response = env.wait_until(lambda spec=spec: answered(client.send(spec.build())), 20, 0.1, "no answer")

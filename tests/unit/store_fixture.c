@@ -21,7 +21,7 @@
     "~{scep:* resetchannels -@all +auth +select +ping +time +eval +evalsha +exists +get +set " \
     "+hset"                                                                                    \
     " +hget +hmget +hgetall +hincrby +hdel +pexpire +pttl +zadd +zrem +zcard +zcount +zrange"  \
-    " +zrangebyscore +zrangebylex +zrevrangebylex +zscore"
+    " +zrangebyscore +zrangebylex +zrevrangebylex +zscore +wait"
 
 static apr_pool_t *server_pool;
 static store_server_t server;

@@ -155,13 +155,13 @@ START_TEST(sqlite_broken_at_run_time)
     store_t *store = make_sqlite(path);
     const char *text;
 
-    ck_assert_int_ne(store_health(store, &text, p), APR_SUCCESS);
+    ck_assert_int_ne(store_health(store, "redis", &text, p), APR_SUCCESS);
     ck_assert_str_ne(text, "");
     ck_assert_int_eq(store_child_init(store, p), APR_SUCCESS);
-    ck_assert_int_ne(store_health(store, &text, p), APR_SUCCESS);
+    ck_assert_int_ne(store_health(store, "redis", &text, p), APR_SUCCESS);
     ck_assert_ptr_nonnull(strstr(text, path));
     ck_assert_ptr_null(store->provider->prepare(store, geteuid(), getegid(), p));
-    ck_assert_int_eq(store_health(store, &text, p), APR_SUCCESS);
+    ck_assert_int_eq(store_health(store, "redis", &text, p), APR_SUCCESS);
 }
 END_TEST
 
@@ -181,12 +181,12 @@ START_TEST(sqlite_locked_file)
     ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
     ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
     begin = apr_time_now();
-    ck_assert_int_eq(store_health(store, &text, p), APR_TIMEUP);
+    ck_assert_int_eq(store_health(store, "redis", &text, p), APR_TIMEUP);
     ck_assert(apr_time_now() - begin >= apr_time_from_msec(140));
     ck_assert(apr_time_now() - begin < apr_time_from_msec(600));
     ck_assert_int_eq(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    ck_assert_int_eq(store_health(store, &text, p), APR_SUCCESS);
+    ck_assert_int_eq(store_health(store, "redis", &text, p), APR_SUCCESS);
 }
 END_TEST
 

@@ -364,7 +364,7 @@ START_TEST(health)
     const char *text = NULL;
 
     OPEN();
-    ck_assert_int_eq(store_health(calls.store, &text, calls.p), APR_SUCCESS);
+    ck_assert_int_eq(store_health(calls.store, calls.service, &text, calls.p), APR_SUCCESS);
     ck_assert_str_eq(text, "");
     ck_assert_str_eq(store_error(calls.p), "");
     ck_assert(!strstr(calls.store->display, "@"));

@@ -150,7 +150,7 @@ START_TEST(nobody_there)
 
     ck_assert_int_eq(failing_claim(store, &took), APR_ECONNREFUSED);
     ck_assert(took < MS(100));
-    ck_assert_int_ne(store_health(store, &text, fixture_pool()), APR_SUCCESS);
+    ck_assert_int_ne(store_health(store, "redis", &text, fixture_pool()), APR_SUCCESS);
     ck_assert_str_ne(text, "");
 }
 END_TEST
@@ -463,7 +463,8 @@ START_TEST(wrong_password)
     ck_assert_ptr_null(strstr(store_error(p), "unit-user-password"));
     cfg->user = NULL;
     cfg->password_file = NULL;
-    ck_assert_int_eq(store_health(store_fixture_open_config(cfg, p), &text, p), APR_EACCES);
+    ck_assert_int_eq(store_health(store_fixture_open_config(cfg, p), "redis", &text, p),
+                     APR_EACCES);
     ck_assert_msg(strstr(text, "NOAUTH") != NULL, "%s", text);
 }
 END_TEST
@@ -487,6 +488,63 @@ START_TEST(password_files)
     cfg.ca_file = fixture_file(p, directory, "bad.pem", "nothing\n", 0600);
     ck_assert_ptr_null(store_make(&store, &cfg, NULL, p));
     ck_assert_ptr_nonnull(store->provider->prepare(store, 0, 0, p));
+}
+END_TEST
+
+/* Health is green only where a claim would be kept. */
+START_TEST(health_needs_scripts)
+{
+    apr_pool_t *p = fixture_pool();
+    store_config_t *cfg = store_fixture_config(KIND_TCP, p);
+    const char *text;
+
+    if (!cfg)
+        return;
+    store_fixture_admin("ACL SETUSER reader on '>reader-password' '~*' +@all -@scripting");
+    cfg->user = "reader";
+    cfg->password_file =
+        fixture_file(p, fixture_directory(p), "password", "reader-password", 0600);
+    ck_assert_int_eq(store_health(store_fixture_open_config(cfg, p), "redis", &text, p),
+                     APR_EACCES);
+    ck_assert_msg(strstr(text, "NOPERM") != NULL, "%s", text);
+}
+END_TEST
+
+/* Health tells of replicas that are missing; a challenge that is told nobody takes no place. */
+START_TEST(too_few_replicas)
+{
+    apr_pool_t *p = fixture_pool();
+    store_config_t *cfg = store_fixture_config(KIND_TCP, p);
+    store_challenge_t ch = {0};
+    apr_interval_time_t free_in;
+    store_result_e result;
+    const char *text;
+    store_t *store;
+    int outstanding, n;
+
+    if (!cfg)
+        return;
+    cfg->wait_replicas = 1;
+    cfg->wait_time = MS(20);
+    store = store_fixture_open_config(cfg, p);
+    ck_assert_int_eq(store_health(store, "wait", &text, p), APR_EAGAIN);
+    ck_assert_msg(strstr(text, "0 of 1 replicas") != NULL, "%s", text);
+    ch.lifetime = apr_time_from_sec(60);
+    ch.uses = ch.attempts = ch.caller_max = 1;
+    ch.caller = "somebody";
+    ch.template_name = ch.bound = "";
+    for (n = 1; n <= 3; n++) {
+        ch.id = apr_psprintf(p, "%064x", (unsigned)n);
+        ck_assert_int_eq(
+            store_issue(store, "wait", &ch, 1, &result, &outstanding, &free_in, p), APR_EAGAIN);
+        ck_assert_ptr_nonnull(strstr(store_error(p), "0 of 1 replicas"));
+    }
+    cfg->wait_replicas = 0;
+    ch.id = apr_psprintf(p, "%064x", (unsigned)n);
+    ck_assert_int_eq(store_issue(store_fixture_open_config(cfg, p), "wait", &ch, 1, &result,
+                                 &outstanding, &free_in, p),
+                     APR_SUCCESS);
+    ck_assert_int_eq(result, STORE_OK);
 }
 END_TEST
 
@@ -555,6 +613,8 @@ Suite *test_store_redis_suite(void)
     tcase_add_loop_test(real, closed_idle_connections, 0, KIND_COUNT);
     tcase_add_test(real, forgotten_scripts);
     tcase_add_test(real, wrong_password);
+    tcase_add_test(real, health_needs_scripts);
+    tcase_add_test(real, too_few_replicas);
     tcase_add_test(real, tls_refuses);
     suite_add_tcase(suite, real);
     return suite;
