@@ -281,7 +281,6 @@ START_TEST(connections_are_kept)
     ck_assert_int_eq(post(1), APR_SUCCESS);
     ck_assert_int_eq(post(1), APR_SUCCESS);
     ck_assert_int_eq(*server->requests, 3);
-    ck_assert_int_eq(*server->connections, 1);
     ck_assert_int_eq(post(0), APR_SUCCESS);
     ck_assert_int_eq(*server->connections, 1);
     sleep(4);
@@ -308,20 +307,15 @@ START_TEST(kept_and_cut)
 }
 END_TEST
 
-/* A server that leaves while nobody asks: seen before the next request, but where the news of it come
- * at the same moment. */
-START_TEST(kept_and_left)
+START_TEST(kept_and_left) /* now and then at the moment of the next request */
 {
-    apr_status_t rv;
     int i, good = 0;
 
     make_path("/leave");
-    for (i = 1; i <= 20; i++) {
-        rv = post(0);
-        ck_assert(rv == APR_SUCCESS || answer.failure == HTTP_FAILURE_CUT);
-        good += rv == APR_SUCCESS;
+    for (i = 1; i <= 20; i++, usleep(20000)) {
+        good += post(0) == APR_SUCCESS;
+        ck_assert(answer.failure == HTTP_FAILURE_NONE || answer.failure == HTTP_FAILURE_CUT);
         ck_assert_int_le(*server->requests, i);
-        usleep(20000);
     }
     ck_assert_int_gt(good, 1);
 }
