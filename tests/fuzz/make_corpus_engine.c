@@ -118,7 +118,7 @@ static void make_polls(void)
         { "failure-ca_rejects", { FUZZ_CA_REJECTS, 0, 0 } },
         { "failure-policy", { FUZZ_CA_ISSUES | POLICY_REFUSES, 0, 4 } },
         { "failure-forbidden", { FUZZ_CA_ISSUES | FORBID, 0, 0 } },
-        { "http503-policy", { FUZZ_CA_ISSUES | POLICY_UNAVAILABLE, 0, 4 } },
+        { "pending-policy", { FUZZ_CA_ISSUES | POLICY_UNAVAILABLE, 0, 4 } },
         { "http503-ca_unknown", { FUZZ_CA_UNKNOWN, 0, 0 } },
         { "http503-ca_broken", { FUZZ_CA_BROKEN, 0, 0 } },
         { "http503-ca_other_key", { FUZZ_CA_OTHER_KEY, 0, 0 } },
