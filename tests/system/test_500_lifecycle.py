@@ -141,10 +141,10 @@ def test_graceful_does_not_leak(factory, keys):
             re.search(r"RssAnon:\s+(\d+)", status).group(1))
     for _ in range(3):
         server.graceful()
-    files, memory = state()
+    # in the middle of a restart there are fewer for a moment, or more
+    files, memory = max((state(), time.sleep(0.1))[0] for _ in range(15))
     for _ in range(10):
         server.graceful()
-    # the last restart may have files open for a moment
     env.wait_until(lambda: state()[0] <= files + 1, what="descriptors are left: %d, now %r" % (files, state()))
     after_memory = state()[1]
     if not env.sanitizer_environment():
