@@ -210,6 +210,7 @@ START_TEST(ends_in_order)
 
     memset(&stub, 0, sizeof(stub));
     provider.concurrency = 1;
+    provider.health = stub_health;
     provider.child_init = stub_child_init;
     ck_assert_ptr_null(ca_make(&ca, &provider, 0, NULL, ca_fixture_config(), fixture_pool()));
     apr_pool_create(&child, fixture_pool());

@@ -224,11 +224,11 @@ END_TEST
 
 START_TEST(one_refusal_is_not_the_end)
 {
-    redis_client_t *client = sentinels(MS(1000), MS(300));
+    redis_client_t *client = sentinels(MS(1000), MS(2000));
 
     says(0, OK);
     says(1, _i == 0 ? REFUSED : UNKNOWN);
-    ck_assert_int_eq(send_one(client), APR_EGENERAL);
+    ck_assert_int_ne(send_one(client), APR_SUCCESS);
     ck_assert_int_gt(peers[0].shared->commands, 1);
     ck_assert_int_gt(peers[1].shared->commands, 1);
 }
