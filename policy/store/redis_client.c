@@ -15,7 +15,7 @@
 #define BREAK_TIME_MOVING apr_time_from_sec(1)
 #define NAP_MIN apr_time_from_msec(10)
 #define NAP_MAX apr_time_from_msec(100)
-#define FOLLOW_MAX 5 /* nodes that send on to each other */
+#define FOLLOW_MAX 5 /* nodes that send on to each other, before a pause */
 
 /* Keeps callers from a server that does not serve. */
 typedef struct breaker_t {
@@ -40,6 +40,10 @@ typedef struct try_t {
     apr_time_t end; /* of looking for a master */
     redis_address_t address;
     redisReply *reply;
+    int ask;   /* the next try goes to importer, this once */
+    int asked; /* this one did */
+    redis_address_t importer;
+    apr_int64_t left; /* keys of the slot at the node that said ASK */
     int dead; /* an idle connection that had died: at once again, on a new one */
 } try_t;
 
@@ -167,18 +171,56 @@ static apr_status_t wait_for_replicas(redis_conn_t *conn, const try_t *t, redisR
     return APR_SUCCESS;
 }
 
+/* Counts what a node that said ASK still has of the slot. */
+static apr_status_t count_left(redis_conn_t *conn, try_t *t)
+{
+    const redis_options_t *o = t->client->peer.options;
+    apr_status_t rv = redis_cluster_count(&t->left, conn, t->slot,
+                                          step_end(t, o->command_timeout), t->p);
+
+    if (rv != APR_SUCCESS)
+        t->reply = NULL;
+    return rv;
+}
+
 /* Sends the command on a connection; t->reply is its answer, or that of a WAIT that failed. */
 static apr_status_t talk(redis_conn_t *conn, try_t *t)
 {
     const redis_options_t *o = t->client->peer.options;
     const redis_call_t *call = t->call;
-    apr_status_t rv = redis_conn_command(conn, &t->reply, call->argc, call->argv, call->lengths,
-                                         step_end(t, o->command_timeout), t->p);
+    apr_status_t rv = APR_SUCCESS;
 
-    if (rv == APR_SUCCESS && call->durable && o->wait_replicas > 0 &&
-        t->reply->type != REDIS_REPLY_ERROR)
-        rv = wait_for_replicas(conn, t, &t->reply);
+    if (t->asked)
+        rv = redis_cluster_asking(conn, step_end(t, o->command_timeout), t->p);
+    if (rv == APR_SUCCESS)
+        rv = redis_conn_command(conn, &t->reply, call->argc, call->argv, call->lengths,
+                                step_end(t, o->command_timeout), t->p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (t->reply->type != REDIS_REPLY_ERROR)
+        return call->durable && o->wait_replicas > 0 ? wait_for_replicas(conn, t, &t->reply) : rv;
+    if (o->topology == REDIS_CLUSTER && redis_rule(t->reply->str) == REDIS_RULE_ASK)
+        rv = count_left(conn, t);
     return rv;
+}
+
+/*
+ * What comes after ASK.  Scripts name one key and use many, and to a node that is asked a key that
+ * has not come yet looks like one that never was: a used challenge could be taken for an unknown
+ * one.  So it is asked when the other one has none left, and none can come up there any more.
+ */
+static try_next_e after_ask(try_t *t)
+{
+    redis_address_t to;
+    int slot;
+
+    if (!redis_rule_target(t->reply->str, &t->address, &slot, &to) || slot != t->slot)
+        return TRY_DONE;
+    if (t->left > 0 || ++t->follows > FOLLOW_MAX)
+        return TRY_LATER;
+    t->importer = to;
+    t->ask = 1;
+    return TRY_AT_ONCE;
 }
 
 /* What comes after an answer. */
@@ -192,10 +234,12 @@ static try_next_e after_answer(try_t *t)
         return TRY_DONE;
     switch (redis_rule(t->reply->str)) {
     case REDIS_RULE_FOLLOW:
-        if (!redis_rule_moved(t->reply->str, &t->address, &slot, &to))
+        if (!redis_rule_target(t->reply->str, &t->address, &slot, &to))
             return TRY_DONE;
         redis_topology_moved(client->topology, slot, &to);
         return ++t->follows <= FOLLOW_MAX ? TRY_AT_ONCE : TRY_LATER;
+    case REDIS_RULE_ASK:
+        return client->peer.options->topology == REDIS_CLUSTER ? after_ask(t) : TRY_LATER;
     case REDIS_RULE_MOVE:
         redis_topology_doubt(client->topology, &t->address);
         redis_pool_flush(client->pool, &t->address);
@@ -222,7 +266,7 @@ static try_next_e after_short(try_t *t)
     apr_pool_t *sub;
     apr_status_t rv;
 
-    if (!t->moves || ++t->follows > FOLLOW_MAX)
+    if (!t->moves || t->asked || ++t->follows > FOLLOW_MAX)
         return TRY_DONE;
     redis_topology_doubt(client->topology, &before);
     /* the cause that is told stays that of the call */
@@ -267,7 +311,13 @@ static try_next_e try_once(try_t *t, apr_status_t *prv)
     try_next_e next;
 
     t->reply = NULL;
-    *prv = redis_topology_find(&t->address, client->topology, t->slot, t->end, t->p);
+    t->asked = t->ask;
+    t->ask = 0;
+    *prv = APR_SUCCESS;
+    if (t->asked)
+        t->address = t->importer;
+    else
+        *prv = redis_topology_find(&t->address, client->topology, t->slot, t->end, t->p);
     if (*prv != APR_SUCCESS)
         return *prv == APR_EACCES || *prv == APR_NOTFOUND ? TRY_DONE : TRY_LATER;
     *prv = connect_to(&conn, t);
@@ -325,6 +375,7 @@ apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
         wait = next == TRY_LATER && may_wait(&t, rv);
         if (wait) {
             apr_sleep(nap);
+            t.follows = 0;
             nap = nap * 3 / 2 < NAP_MAX ? nap * 3 / 2 : NAP_MAX;
         }
     } while (next == TRY_AT_ONCE || (wait && redis_now() < t.end));

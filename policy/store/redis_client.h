@@ -8,6 +8,8 @@
  *   - what was not sent at all, since nobody was there, or refused before it did anything;
  *   - what may have been done, its answer lost (closed, timed out): only a repeatable command.
  * Sentinels that all refuse us, or do not know the master, are not asked again (redis_topology.h).
+ * ASK is followed, for this one command, if the node that says it has no key of the slot left; else
+ * it is waited out, since a script would take keys that have not come yet for unknown ones.
  * A single server gets a repeatable command once more where an idle connection turned out dead;
  * otherwise what it says, or does not say, is told.
  */

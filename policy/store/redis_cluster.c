@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which node of a cluster has which slot; see redis_topology.h. */
+#include "redis_rule.h"
 #include "redis_topology.h"
 #include "redis_url.h"
 #include "store.h"
@@ -80,6 +81,47 @@ int redis_cluster_read(redis_map_t *map, const redisReply *reply, const redis_ad
     for (i = 0; i < (size_t)reply->elements && i < REDIS_SLOTS; i++)
         found |= read_range(map, reply->element[i], asked);
     return found;
+}
+
+/* Sends a command of the cluster's own; an error reply is one that cannot be served now
+ * (APR_EAGAIN), or never (APR_EACCES). */
+static apr_status_t order(redis_conn_t *conn, redisReply **preply, int argc, const char **argv,
+                          apr_time_t deadline, apr_pool_t *p)
+{
+    apr_status_t rv = redis_conn_command(conn, preply, argc, argv, NULL, deadline, p);
+    redis_rule_e rule;
+
+    if (rv != APR_SUCCESS || (*preply)->type != REDIS_REPLY_ERROR)
+        return rv;
+    rule = redis_rule((*preply)->str);
+    return store_set_error(
+        p, rule == REDIS_RULE_DENIED || rule == REDIS_RULE_TELL ? APR_EACCES : APR_EAGAIN,
+        "%s%s%s is refused: %.200s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "",
+        (*preply)->str);
+}
+
+apr_status_t redis_cluster_asking(redis_conn_t *conn, apr_time_t deadline, apr_pool_t *p)
+{
+    const char *argv[1] = {"ASKING"};
+    redisReply *reply = NULL;
+
+    return order(conn, &reply, 1, argv, deadline, p);
+}
+
+apr_status_t redis_cluster_count(apr_int64_t *count, redis_conn_t *conn, int slot,
+                                 apr_time_t deadline, apr_pool_t *p)
+{
+    const char *argv[3] = {"CLUSTER", "COUNTKEYSINSLOT", NULL};
+    redisReply *reply = NULL;
+    apr_status_t rv;
+
+    argv[2] = apr_itoa(p, slot);
+    rv = order(conn, &reply, 3, argv, deadline, p);
+    if (rv == APR_SUCCESS && (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0))
+        rv = store_set_error(p, APR_EGENERAL, "CLUSTER COUNTKEYSINSLOT gives no number");
+    if (rv == APR_SUCCESS)
+        *count = reply->integer;
+    return rv;
 }
 
 apr_status_t redis_cluster_ask(redis_map_t *map, const redis_peer_t *peer,

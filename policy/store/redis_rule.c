@@ -20,7 +20,7 @@ static const struct {
              {"UNBLOCKED", REDIS_RULE_MOVE},   /* made a replica while it was in WAIT */
              {"CLUSTERDOWN", REDIS_RULE_MOVE}, /* the slot has no master now */
              {"MOVED", REDIS_RULE_FOLLOW},
-             {"ASK", REDIS_RULE_LATER},
+             {"ASK", REDIS_RULE_ASK},
              {"TRYAGAIN", REDIS_RULE_LATER},
              {"BUSY", REDIS_RULE_LATER}, /* somebody's script takes long */
              {"NOAUTH", REDIS_RULE_DENIED},
@@ -50,16 +50,16 @@ redis_rule_e redis_rule(const char *error)
     return strstr(error, FOREIGN_KEY) ? REDIS_RULE_HALF : REDIS_RULE_TELL;
 }
 
-int redis_rule_moved(const char *error, const redis_address_t *asked, int *slot,
-                     redis_address_t *to)
+int redis_rule_target(const char *error, const redis_address_t *asked, int *slot,
+                      redis_address_t *to)
 {
     const char *text, *colon;
     char *end;
     long number, port;
 
-    if (strncmp(error, "MOVED ", 6) != 0)
+    if (strncmp(error, "MOVED ", 6) != 0 && strncmp(error, "ASK ", 4) != 0)
         return 0;
-    text = error + 6;
+    text = strchr(error, ' ') + 1;
     number = strtol(text, &end, 10);
     if (end == text || *end != ' ' || number < 0 || number >= SLOTS)
         return 0;

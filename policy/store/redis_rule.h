@@ -14,6 +14,8 @@ typedef enum {
     REDIS_RULE_DENIED, /* credentials or rights: the caller sees it, nobody is asked again */
     REDIS_RULE_MOVE,   /* this node is not the master, or cannot be now: ask who is, come again */
     REDIS_RULE_FOLLOW, /* MOVED: the error names the node that has the slot */
+    REDIS_RULE_ASK,    /* ASK: the slot is being moved to the node that the error names, which may
+                          be asked this once (redis_client.h) */
     REDIS_RULE_LATER,  /* the right node, not ready: come again */
     REDIS_RULE_HALF    /* a script ended where a key had moved away: as LATER, but only for what
                           may be repeated */
@@ -22,15 +24,12 @@ typedef enum {
 /*
  * The rule for an error's text.  Redis 6 tells of errors inside of scripts in a sentence that ends
  * with the code (": -READONLY ..."); they count like those at the beginning.
- *
- * ASK is LATER on purpose: a slot that is being moved has some keys of a service here and some
- * there, and a script that ran on half of them could give a challenge out twice.
  */
 redis_rule_e redis_rule(const char *error);
 
-/* Reads "MOVED SLOT HOST:PORT"; asked: who said so, meant by an empty HOST or "?".  Whether it is
- * that. */
-int redis_rule_moved(const char *error, const redis_address_t *asked, int *slot,
-                     redis_address_t *to);
+/* Reads "MOVED SLOT HOST:PORT", or ASK instead of MOVED; asked: who said so, meant by an empty HOST
+ * or "?".  Whether it is that. */
+int redis_rule_target(const char *error, const redis_address_t *asked, int *slot,
+                      redis_address_t *to);
 
 #endif /* REDIS_RULE_H */

@@ -80,6 +80,14 @@ int redis_cluster_read(redis_map_t *map, const redisReply *reply, const redis_ad
 /* The place of a node in the map, made where it is new; NOBODY: the map is full. */
 unsigned short redis_cluster_place(redis_map_t *map, const redis_address_t *address);
 
+/* Makes a node serve the connection's next command, on a slot that is being moved to it.
+ * APR_EAGAIN: it cannot now; APR_EACCES: it will not; the cause is recorded in p. */
+apr_status_t redis_cluster_asking(redis_conn_t *conn, apr_time_t deadline, apr_pool_t *p);
+
+/* How many keys of a slot a node has.  Errors as above. */
+apr_status_t redis_cluster_count(apr_int64_t *count, redis_conn_t *conn, int slot,
+                                 apr_time_t deadline, apr_pool_t *p);
+
 /* Asks a node for the map. */
 apr_status_t redis_cluster_ask(redis_map_t *map, const redis_peer_t *peer,
                                const redis_address_t *node, apr_time_t deadline, apr_pool_t *p);

@@ -10,8 +10,10 @@ import pki
 import scep_client as scep
 from test_300_stores import secret_file, unavailable
 from test_900_sentinel import SHORT_TIMES, check, enroll_patiently, expect_faults, storm, store_lines
+from test_902_redis_settings import ACL, SEE
 
 SERVICES = ("corp", "lab", "branch")
+RIGHTS = " +wait +cluster|slots +cluster|countkeysinslot +asking" + SEE
 
 
 def services():
@@ -21,9 +23,13 @@ def services():
 @pytest.fixture(scope="module")
 def site(module_factory):
     """Three masters with a replica each, and two hosts that wait for the replica."""
-    cluster = module_factory.cluster()
-    cluster.secret = secret_file(env.folder("secret"))
-    lines = store_lines(cluster.url(), "ScepStoreWait 1 500ms", "ScepFailureLimit 0", secret=cluster.secret,
+    cluster = module_factory.cluster(lines=["user scep on >Redis-Pass ~{scep:* -@all " + ACL + RIGHTS])
+    folder = env.folder("secret")
+    cluster.secret = secret_file(folder)
+    (folder / "password").write_text("Redis-Pass\n")
+    (folder / "password").chmod(0o600)
+    lines = store_lines(cluster.url(), "ScepStoreWait 1 500ms", "ScepFailureLimit 0", "ScepStoreUser scep",
+                        "ScepStorePasswordFile %s" % (folder / "password"), secret=cluster.secret,
                         times="ScepStoreTimeout 300ms 500ms 4s")
     hosts = [module_factory.httpd(services(), server=lines).start() for _ in range(2)]
     return cluster, hosts
@@ -46,32 +52,40 @@ def test_each_service_at_its_node(site, keys):
     assert len(owners) > 1, "the names of the services are badly chosen"
 
 
-def move_slot(cluster, slot, source, target, between=None):
-    """As redis-cli --cluster reshard does; between is called while the slot is at both."""
+def another_master(cluster, source):
+    return next(node for node in cluster.nodes if node.command("role").startswith("master") and node is not source)
+
+
+def move_slot(cluster, slot, source, target, between=None, moved=None):
+    """As redis-cli --cluster reshard does, the key that scripts are sent by first; between is called while the keys are
+    at both, moved when all are at the target and nobody has been told."""
     ids = {node: node.command("cluster", "myid") for node in (source, target)}
     assert target.command("cluster", "setslot", slot, "importing", ids[source]) == "OK"
     assert source.command("cluster", "setslot", slot, "migrating", ids[target]) == "OK"
     if between:
         between()
     keys = source.command("cluster", "getkeysinslot", slot, "10000").split()
-    assert keys
+    keys.sort(key=lambda key: not key.endswith(":idx"))
+    assert keys[0].endswith(":idx")
     for number, key in enumerate(keys):
         # a lease or a counter may have expired meanwhile
         assert source.command("migrate", "127.0.0.1", str(target.port), key, "0", "5000") in ("OK", "NOKEY")
-        if between and number == len(keys) // 2:
+        if between and number in (0, len(keys) // 2):
             between()
-    if between:
-        between()
+    assert source.command("cluster", "countkeysinslot", slot) == "0"
+    if moved:
+        moved()
     for node in (target, source):
         assert node.command("cluster", "setslot", slot, "node", ids[target]) == "OK"
 
 
 def test_slot_is_moved(site, factory, keys):
-    """While keys are at two nodes nothing is decided; afterwards everything is known, challenges used and unused."""
+    """While keys are at two nodes nothing is decided; as soon as all are at the new one everything is known, challenges
+    used and unused, also before anybody is told that the slot is its."""
     cluster, hosts = site
     expect_faults(hosts)
     source = cluster.owner("corp")
-    target = next(node for node in cluster.nodes if node.command("role").startswith("master") and node is not source)
+    target = another_master(cluster, source)
     used, fresh = hosts[0].challenge(), hosts[0].challenge()
     client = hosts[0].client()
     client.cacert()
@@ -83,19 +97,48 @@ def test_slot_is_moved(site, factory, keys):
     hasty.expect(r"SCEP\d{4}")
     hasty.start()
 
+    other = hasty.client()
+    other.cacert()
+    newcomer = other.spec(key=keys[2], challenge=fresh, subject="CN=new", txid="NEW")
+
     def between():
-        other = hasty.client()
-        other.cacert()
-        response = other.send(thief.build())
-        assert response.status == 503 or other.reply(response, thief).status == scep.FAILURE
-    slot = slot_of(cluster, "corp")
-    move_slot(cluster, slot, source, target, between)
-    for host in hosts:
-        status, again = enroll_patiently_spec(host, spec)
-        assert status == scep.SUCCESS and again == leaf
-        assert enroll_patiently_spec(host, thief)[0] == scep.FAILURE
-    assert enroll_patiently(hosts[1], keys[2], fresh, "FRESH", time.monotonic() + 15)[0] == scep.SUCCESS
+        for message, right in (spec, scep.SUCCESS), (newcomer, scep.SUCCESS), (thief, scep.FAILURE):
+            response = other.send(message.build())
+            assert response.status == 503 or other.reply(response, message).status == right
+
+    def known():
+        for host in hosts:
+            status, again = enroll_patiently_spec(host, spec)
+            assert status == scep.SUCCESS and again == leaf
+            assert enroll_patiently_spec(host, thief)[0] == scep.FAILURE
+
+    def moved():
+        known()
+        assert enroll_patiently_spec(hosts[1], newcomer)[0] == scep.SUCCESS
+        assert "cmdstat_asking:" in target.command("info", "commandstats")
+    move_slot(cluster, slot_of(cluster, "corp"), source, target, between, moved)
+    known()
     assert cluster.owner("corp") is target
+
+
+def test_slot_is_moved_under_enrollment(site, keys):
+    """Key by key, while two devices race for each challenge: what is half-way waits, nothing is taken for unknown."""
+    cluster, hosts = site
+    expect_faults(hosts)
+    source = cluster.owner("branch")
+    target = another_master(cluster, source)
+    challenges = hosts[0].challenges(60, service=2)
+    extra = hosts[0].challenges(2, service=2)
+
+    def moved():
+        for number, challenge in enumerate(extra):
+            status, _ = enroll_patiently(hosts[number], keys[number], challenge, "ASKED%d" % number,
+                                         time.monotonic() + 15, service=2)
+            assert status == scep.SUCCESS
+    results, _ = storm(hosts, keys, challenges, seconds=40, service=2,
+                       disturb=lambda: move_slot(cluster, slot_of(cluster, "branch"), source, target, moved=moved))
+    check(results)
+    assert cluster.owner("branch") is target
 
 
 def enroll_patiently_spec(host, spec, seconds=15):

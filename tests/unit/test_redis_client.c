@@ -34,16 +34,42 @@ typedef struct peer_t {
     volatile struct {
         int deaf;     /* says nothing */
         int commands; /* how many it was sent */
+        int noscript; /* knows no script by its digest */
+        int asked;    /* how many came after ASKING */
         char answer[1024];
+        /* "": +OK to ASKING; how many keys it has; the answer to what no ASKING came before */
+        char asking[64], count[64], unasked[64];
     } *shared;
 } peer_t;
 
 static peer_t peers[PEERS];
 
+/* What a node of a cluster says to a command; asking: whether ASKING came before it. */
+static const volatile char *answer_of(const peer_t *peer, const char *command, int *asking)
+{
+    const volatile char *answer = peer->shared->answer;
+
+    if (strstr(command, "COUNTKEYSINSLOT"))
+        return peer->shared->count;
+    if (strstr(command, "ASKING")) {
+        *asking = 1;
+        return *peer->shared->asking ? peer->shared->asking : OK;
+    }
+    if (!*asking && *peer->shared->unasked)
+        answer = peer->shared->unasked;
+    else if (strstr(command, "EVALSHA") && peer->shared->noscript)
+        answer = "-NOSCRIPT no\r\n";
+    if (*asking)
+        __sync_fetch_and_add(&peer->shared->asked, 1);
+    *asking = 0;
+    return answer;
+}
+
 /* Serves one connection; does not return. */
 static void serve(int fd, const peer_t *peer)
 {
     char buffer[65536], answer[1024];
+    int asking = 0;
     ssize_t len;
 
     while ((len = read(fd, buffer, sizeof(buffer) - 1)) > 0) {
@@ -51,7 +77,7 @@ static void serve(int fd, const peer_t *peer)
         __sync_fetch_and_add(&peer->shared->commands, 1);
         if (peer->shared->deaf)
             continue;
-        apr_cpystrn(answer, (const char *)peer->shared->answer, sizeof(answer));
+        apr_cpystrn(answer, (const char *)answer_of(peer, buffer, &asking), sizeof(answer));
         if (strstr(buffer, "$4\r\nROLE"))
             apr_cpystrn(answer, ROLE_MASTER, sizeof(answer));
         if (write(fd, answer, strlen(answer)) < 0)
@@ -302,6 +328,173 @@ START_TEST(health_is_that_of_the_services_node)
 }
 END_TEST
 
+/*
+ * A cluster that peer 0 knows: peer 1 has all slots and says ASK, since its last key of them is at
+ * peer 2, which serves nothing without ASKING.
+ */
+static redis_client_t *moving_slot(apr_interval_time_t relocate)
+{
+    apr_pool_t *p = fixture_pool();
+
+    says(0, apr_psprintf(p, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n",
+                         peers[1].port));
+    says(1, apr_psprintf(p, "-ASK %d 127.0.0.1:%d\r\n", redis_topology_slot("k"), peers[2].port));
+    says(2, "*1\r\n$2\r\nOK\r\n");
+    apr_cpystrn((char *)peers[1].shared->count, ":0\r\n", 64);
+    apr_cpystrn((char *)peers[2].shared->unasked, "-CLUSTERDOWN not asked\r\n", 64);
+    return client_of(REDIS_CLUSTER, 1, MS(300), relocate);
+}
+
+/* The answer to a command of the slot that is being moved; NULL: none. */
+static redisReply *send_moving(redis_client_t *client, int repeatable)
+{
+    static const char *argv[1] = {"PING"};
+    redis_call_t call = {1, argv, NULL, "k", repeatable, 0, 0};
+    redisReply *reply;
+
+    (void)redis_client_call(&reply, client, &call, fixture_pool());
+    return reply;
+}
+
+START_TEST(who_is_to_be_asked_is_asked_once)
+{
+    redis_client_t *client = moving_slot(MS(8000));
+    int i, before;
+
+    for (i = 0; i < 3; i++) {
+        before = peers[1].shared->commands;
+        ck_assert_int_eq(send_moving(client, _i)->type, REDIS_REPLY_ARRAY);
+        ck_assert_int_eq(peers[1].shared->commands, before + 2);
+        ck_assert_int_eq(peers[2].shared->asked, i + 1);
+    }
+    ck_assert_int_eq(peers[0].shared->commands, 1);
+    /* the move was called off */
+    says(1, OK);
+    ck_assert_int_eq(send_moving(client, _i)->type, REDIS_REPLY_STATUS);
+    ck_assert_int_eq(peers[2].shared->asked, 3);
+}
+END_TEST
+
+START_TEST(nobody_is_asked_while_keys_are_left)
+{
+    redis_client_t *client = moving_slot(MS(200));
+    redisReply *reply;
+
+    apr_cpystrn((char *)peers[1].shared->count, ":1\r\n", 64);
+    reply = send_moving(client, 1);
+    ck_assert_int_eq(reply->type, REDIS_REPLY_ERROR);
+    ck_assert_ptr_nonnull(strstr(reply->str, "ASK "));
+    ck_assert_int_gt(peers[1].shared->commands, 2);
+    ck_assert_int_eq(peers[2].shared->commands, 0);
+}
+END_TEST
+
+START_TEST(who_is_to_be_asked_does_not_answer)
+{
+    redis_client_t *client = moving_slot(MS(500));
+    int port;
+
+    if (_i == 0)
+        peers[2].shared->deaf = 1;
+    else {
+        close(listen_at(&port, 1));
+        says(1, apr_psprintf(fixture_pool(), "-ASK %d 127.0.0.1:%d\r\n",
+                             redis_topology_slot("k"), port));
+    }
+    ck_assert_ptr_null(send_moving(client, 1));
+    ck_assert_int_eq(peers[2].shared->asked, 0);
+    /* it is back */
+    peers[2].shared->deaf = 0;
+    says(1, OK);
+    ck_assert_int_eq(send_moving(client, 1)->type, REDIS_REPLY_STATUS);
+}
+END_TEST
+
+START_TEST(nodes_that_send_each_other_are_left)
+{
+    redis_client_t *client = moving_slot(MS(200));
+
+    says(2, apr_psprintf(fixture_pool(), "-ASK %d 127.0.0.1:%d\r\n", redis_topology_slot("k"),
+                         peers[_i ? 2 : 1].port));
+    apr_cpystrn((char *)peers[2].shared->count, ":0\r\n", 64);
+    ck_assert_ptr_nonnull(strstr(send_moving(client, 1)->str, "ASK "));
+    ck_assert_int_gt(peers[2].shared->asked, 1);
+    /* each pause is 10 ms and more, and FOLLOW_MAX are between two */
+    ck_assert_int_lt(peers[2].shared->asked, 6 * 20);
+}
+END_TEST
+
+START_TEST(a_malformed_ask_is_told)
+{
+    static const struct {
+        const char *before, *after; /* the port of whom it would be */
+    } cases[] = {{"", NULL},
+                 {" ", NULL},
+                 {" 7629", NULL},
+                 {" 7629 127.0.0.1", NULL},
+                 {" x 127.0.0.1:", ""},
+                 {" 7629 127.0.0.1:", "x"},
+                 {" 7630 127.0.0.1:", ""},
+                 {" 99999 127.0.0.1:", ""}};
+    redis_client_t *client = moving_slot(MS(8000));
+    apr_pool_t *p = fixture_pool();
+    size_t i;
+
+    ck_assert_int_eq(redis_topology_slot("k"), 7629);
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        says(1, apr_pstrcat(p, "-ASK", cases[i].before,
+                            cases[i].after ? apr_itoa(p, peers[2].port) : "",
+                            cases[i].after ? cases[i].after : "", "\r\n", NULL));
+        ck_assert_int_eq(send_moving(client, 1)->type, REDIS_REPLY_ERROR);
+        ck_assert_int_eq(peers[1].shared->commands, 2 * (i + 1));
+    }
+    ck_assert_int_eq(peers[2].shared->commands, 0);
+}
+END_TEST
+
+START_TEST(what_is_refused_while_a_slot_is_moved)
+{
+    static const struct {
+        const char *count, *asking, *text; /* NULL: the commands go on until the end */
+    } cases[] = {{"-NOPERM no\r\n", "", "CLUSTER COUNTKEYSINSLOT is refused: NOPERM"},
+                 {"+0\r\n", "", NULL},
+                 {":-1\r\n", "", NULL},
+                 {":0\r\n", "-NOPERM no\r\n", "ASKING is refused: NOPERM"},
+                 {":0\r\n", "-LOADING no\r\n", NULL}};
+    redis_client_t *client = moving_slot(MS(200));
+
+    apr_cpystrn((char *)peers[1].shared->count, cases[_i].count, 64);
+    apr_cpystrn((char *)peers[2].shared->asking, cases[_i].asking, 64);
+    ck_assert_ptr_null(send_moving(client, 1));
+    if (cases[_i].text) {
+        ck_assert_ptr_nonnull(strstr(store_error(fixture_pool()), cases[_i].text));
+        ck_assert_int_eq(peers[1].shared->commands, 2);
+    }
+    else
+        ck_assert_int_gt(peers[1].shared->commands, 2);
+    ck_assert_int_eq(peers[2].shared->asked, 0);
+}
+END_TEST
+
+START_TEST(a_script_is_sent_whole_to_who_is_asked)
+{
+    apr_pool_t *p = fixture_pool();
+    store_config_t cfg = {0};
+    const char *text;
+    store_t *store;
+
+    (void)moving_slot(MS(8000));
+    says(1, apr_psprintf(p, "-ASK %d 127.0.0.1:%d\r\n", redis_topology_slot("{scep:a}:idx"),
+                         peers[2].port));
+    peers[2].shared->noscript = 1;
+    cfg.url = apr_psprintf(p, "redis+cluster://127.0.0.1:%d", peers[0].port);
+    cfg.connect_timeout = cfg.command_timeout = MS(2000);
+    store = store_fixture_open_config(&cfg, p);
+    ck_assert_int_eq(store_health(store, "a", &text, p), APR_SUCCESS);
+    ck_assert_int_eq(peers[2].shared->asked, 2);
+}
+END_TEST
+
 /* A socket that does not answer, since nobody takes its connections; its port. */
 static int silent_port(void)
 {
@@ -359,6 +552,13 @@ Suite *test_redis_client_suite(void)
     tcase_add_test(tcase, a_dead_node_leaves_the_others);
     tcase_add_test(tcase, health_is_that_of_the_services_node);
     tcase_add_test(tcase, a_silent_address_leaves_time_for_the_next);
+    tcase_add_loop_test(tcase, who_is_to_be_asked_is_asked_once, 0, 2);
+    tcase_add_test(tcase, nobody_is_asked_while_keys_are_left);
+    tcase_add_loop_test(tcase, who_is_to_be_asked_does_not_answer, 0, 2);
+    tcase_add_loop_test(tcase, nodes_that_send_each_other_are_left, 0, 2);
+    tcase_add_test(tcase, a_malformed_ask_is_told);
+    tcase_add_loop_test(tcase, what_is_refused_while_a_slot_is_moved, 0, 5);
+    tcase_add_test(tcase, a_script_is_sent_whole_to_who_is_asked);
     suite_add_tcase(suite, tcase);
     return suite;
 }

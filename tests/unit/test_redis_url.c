@@ -128,7 +128,8 @@ START_TEST(rules)
         {"CLUSTERDOWN The cluster is down", REDIS_RULE_MOVE},
         {"UNBLOCKED force unblock from blocking operation", REDIS_RULE_MOVE},
         {"MOVED 1 127.0.0.1:1", REDIS_RULE_FOLLOW},
-        {"ASK 1 127.0.0.1:1", REDIS_RULE_LATER},
+        {"ASK 1 127.0.0.1:1", REDIS_RULE_ASK},
+        {"ASKING 1 127.0.0.1:1", REDIS_RULE_TELL},
         {"TRYAGAIN Multiple keys request during rehashing of slot", REDIS_RULE_LATER},
         {"BUSY Redis is busy running a script", REDIS_RULE_LATER},
         {"NOPERM this user has no permissions", REDIS_RULE_DENIED},
@@ -175,13 +176,20 @@ START_TEST(moved)
                  {"MOVED 1 h x:1", NULL, 0, 0},
                  {"MOVED 1", NULL, 0, 0},
                  {"MOVED", NULL, 0, 0},
-                 {"ASK 1 h:1", NULL, 0, 0}};
+                 {"ASK 7 127.0.0.1:6381", "127.0.0.1", 7, 6381},
+                 {"ASK 7 :7000", "asked", 7, 7000},
+                 {"ASK 16384 h:1", NULL, 0, 0},
+                 {"ASK 7 h", NULL, 0, 0},
+                 {"ASK 7", NULL, 0, 0},
+                 {"ASK ", NULL, 0, 0},
+                 {"ASK", NULL, 0, 0},
+                 {"ASKX 7 h:1", NULL, 0, 0}};
     redis_address_t asked = {"asked", 1}, to;
     size_t i;
     int slot;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        ck_assert_msg(redis_rule_moved(cases[i].error, &asked, &slot, &to) == !!cases[i].host,
+        ck_assert_msg(redis_rule_target(cases[i].error, &asked, &slot, &to) == !!cases[i].host,
                       "%s", cases[i].error);
         if (cases[i].host) {
             ck_assert_str_eq(to.host, cases[i].host);
