@@ -5,9 +5,9 @@
  * backend is asked in a thread, one at a time, which a caller waits for two seconds at most.
  */
 #include "ca_state.h"
+#include "../common/thread.h"
 
 #include <apr_strings.h>
-#include <signal.h>
 
 #define GOOD_FOR apr_time_from_sec(5)   /* an answer, in one child */
 #define LIMIT apr_time_from_sec(2)      /* so long an answer is waited for */
@@ -84,23 +84,11 @@ apr_status_t ca_health_child_init(ca_t *ca, apr_pool_t *pchild)
 /* Starts the thread; the caller has set asking, so there is no other one. */
 static apr_status_t start(ca_t *ca)
 {
-    sigset_t all, before;
     apr_status_t rv;
 
     join(ca);
     rv = apr_pool_create_unmanaged_ex(&ca->health.pool, NULL, NULL);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    /* the child's signals are for the MPM's own threads */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rv = apr_thread_create(&ca->health.thread, NULL, run, ca, ca->health.pool);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rv != APR_SUCCESS) {
-        ca->health.thread = NULL;
-    }
-    return rv;
+    return rv == APR_SUCCESS ? thread_start(&ca->health.thread, run, ca, ca->health.pool) : rv;
 }
 
 /* What is known; while the backend takes too long, that.  The mutex must be held. */

@@ -4,12 +4,11 @@
 #include "clock.h"
 #include "http_files.h"
 #include "http_ticket_krb5.h"
+#include "thread.h"
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
-#include <apr_thread_proc.h>
-#include <signal.h>
 #include <string.h>
 
 #define LOOK apr_time_from_msec(500)          /* whether this process ends */
@@ -272,18 +271,13 @@ static apr_status_t finish(void *baton)
 
 apr_status_t http_ticket_child_init(http_ticket_t *ticket, apr_pool_t *pchild)
 {
-    sigset_t all, before;
     apr_status_t rv = apr_thread_mutex_create(&ticket->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
 
     if (rv == APR_SUCCESS)
         rv = apr_thread_cond_create(&ticket->changed, pchild);
     if (rv != APR_SUCCESS)
         return rv;
-    /* the child's signals are for the MPM's own threads */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rv = apr_thread_create(&ticket->thread, NULL, run, ticket, pchild);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rv = thread_start(&ticket->thread, run, ticket, pchild);
     if (rv == APR_SUCCESS)
         apr_pool_pre_cleanup_register(pchild, ticket, finish);
     return rv;

@@ -11,6 +11,7 @@
 #include "mod_scep_worker.h"
 #include "../common/clock.h"
 #include "../common/http_client.h"
+#include "../common/thread.h"
 #include "mod_scep_announce.h"
 #include "mod_scep_log.h"
 #include "mod_scep_revoke.h"
@@ -20,10 +21,8 @@
 #include <apr_strings.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
-#include <apr_thread_proc.h>
 #include <fcntl.h>
 #include <http_log.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -269,7 +268,6 @@ static int add_job(scep_service_conf_t *service, void *baton)
 void scep_worker_child(server_rec *main_server, apr_pool_t *pchild)
 {
     worker_t *worker = apr_pcalloc(pchild, sizeof(*worker));
-    sigset_t all, before;
     apr_status_t rv;
 
     worker->pchild = pchild;
@@ -282,11 +280,7 @@ void scep_worker_child(server_rec *main_server, apr_pool_t *pchild)
     http_client_end_calls(HTTP_END_NONE); /* httpd -X is one process for all generations */
     apr_thread_mutex_create(&worker->mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
     apr_thread_cond_create(&worker->stopped, pchild);
-    /* the child's signals are for the MPM's own threads */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rv = apr_thread_create(&worker->thread, NULL, run, worker, pchild);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rv = thread_start(&worker->thread, run, worker, pchild);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, main_server, SCEPTAG(0462) ": no thread");
         return;
