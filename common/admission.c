@@ -4,6 +4,7 @@
  * with a condition variable of its own: nobody overtakes, and one leaving wakes one thread.
  */
 #include "admission.h"
+#include "clock.h"
 #include <apr_ring.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
@@ -37,15 +38,16 @@ apr_status_t admission_make(admission_t **pgate, int max, int queue, apr_interva
     gate->max = max;
     gate->queue = queue;
     gate->wait = wait;
+    gate->last = -wait - 1; /* never, also right after a boot */
     APR_RING_INIT(&gate->waiters, waiter_t, link);
     *pgate = rv == APR_SUCCESS ? gate : NULL;
     return rv;
 }
 
-/* Whether one more may wait.  A clock that was set back begins anew. */
+/* Whether one more may wait. */
 static int may_wait(admission_t *gate, apr_time_t now)
 {
-    if (now < gate->last || now - gate->last > gate->wait) {
+    if (now - gate->last > gate->wait) {
         gate->began = now;
     }
     gate->last = now;
@@ -67,7 +69,7 @@ static apr_status_t wait_for_place(admission_t *gate, apr_time_t now, apr_pool_t
     APR_RING_INSERT_TAIL(&gate->waiters, &self, waiter_t, link);
     gate->waiting++;
     while (!self.granted && rv == APR_SUCCESS) {
-        now = apr_time_now();
+        now = clock_monotonic();
         rv = now < end ? apr_thread_cond_timedwait(self.cond, gate->mutex, end - now) : APR_TIMEUP;
     }
     if (self.granted) {
@@ -76,7 +78,7 @@ static apr_status_t wait_for_place(admission_t *gate, apr_time_t now, apr_pool_t
     else {
         APR_RING_REMOVE(&self, link);
         gate->waiting--;
-        gate->last = apr_time_now();
+        gate->last = clock_monotonic();
     }
     apr_thread_cond_destroy(self.cond);
     return rv;
@@ -84,7 +86,7 @@ static apr_status_t wait_for_place(admission_t *gate, apr_time_t now, apr_pool_t
 
 apr_status_t admission_enter(admission_t *gate, int *queued, apr_pool_t *p)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = clock_monotonic();
     apr_status_t rv = APR_SUCCESS;
 
     *queued = 0;
@@ -131,11 +133,11 @@ void admission_count(admission_t *gate, int *running, int *waiting)
 
 apr_interval_time_t admission_lasts(admission_t *gate)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = clock_monotonic();
     apr_interval_time_t lasts = 0;
 
     apr_thread_mutex_lock(gate->mutex);
-    if (now >= gate->last && now - gate->last <= gate->wait) {
+    if (now - gate->last <= gate->wait) {
         lasts = now - gate->began;
     }
     apr_thread_mutex_unlock(gate->mutex);
