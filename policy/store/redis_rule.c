@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What errors of a Redis server mean; see redis_rule.h. */
 #include "redis_rule.h"
+#include "redis_topology.h"
 #include "redis_url.h"
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS 16384
 #define IN_SCRIPT "ERR Error running script"
 #define FOREIGN_KEY "attempted to access a non local key in a cluster node"
 
@@ -61,7 +61,7 @@ int redis_rule_target(const char *error, const redis_address_t *asked, int *slot
         return 0;
     text = strchr(error, ' ') + 1;
     number = strtol(text, &end, 10);
-    if (end == text || *end != ' ' || number < 0 || number >= SLOTS)
+    if (end == text || *end != ' ' || number < 0 || number >= REDIS_SLOTS)
         return 0;
     text = end + 1;
     colon = strrchr(text, ':');
