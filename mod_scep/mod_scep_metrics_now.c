@@ -40,16 +40,15 @@ void scep_text_head(scep_text_t *t, const char *name, const char *type, const ch
 static void add_end(scep_text_t *t, const scep_service_conf_t *service, const char *role,
                     const X509 *cert)
 {
-    struct tm tm;
-
-    if (!cert || !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm)) {
+    if (!cert) {
         return;
     }
     scep_text_add(t,
         "scep_certificate_expiry_timestamp_seconds{service=\"%s\",role=\"%s\",serial=\"%s\"} "
         "%" APR_INT64_T_FMT "\n",
         scep_text_label(service->name, t->p), role,
-        crypt_serial_text(X509_get0_serialNumber((X509 *)cert), t->p), (apr_int64_t)timegm(&tm));
+        crypt_serial_text(X509_get0_serialNumber((X509 *)cert), t->p),
+        apr_time_sec(crypt_asn1_time(X509_get0_notAfter(cert))));
 }
 
 /* The ends of all certificates that the services depend on. */
