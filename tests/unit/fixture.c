@@ -68,6 +68,14 @@ apr_pool_t *fixture_pool(void)
     return test_pool;
 }
 
+apr_time_t fixture_patience(int milliseconds)
+{
+    const char *word = getenv("CK_TIMEOUT_MULTIPLIER");
+    int factor = word ? atoi(word) : 1;
+
+    return apr_time_from_msec(milliseconds) * (factor > 1 ? factor : 1);
+}
+
 EVP_PKEY *fixture_rsa(int number)
 {
     return rsa_keys[number];

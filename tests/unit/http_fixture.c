@@ -21,7 +21,7 @@
 
 /* What the processes share. */
 typedef struct shared_t {
-    int requests, connections, closed;
+    int requests, connections, closed, left;
     char answer[ANSWER_MAX], request[REQUEST_MAX];
     http_fixture_route_t routes[HTTP_FIXTURE_ROUTES];
 } shared_t;
@@ -151,7 +151,7 @@ static int serve(int fd, shared_t *shared, int n, const char *path, const char *
     if (strncmp(path, "/moved", 6) == 0)
         return say_answer(fd, "302 Found", "Location: /good\r\n", "", 0);
     if (strncmp(path, "/slow", 5) == 0) {
-        sleep(3);
+        apr_sleep(fixture_patience(3000));
         return say_answer(fd, "200 OK", json, "{}", 2);
     }
     if (strncmp(path, "/big", 4) == 0)
@@ -217,6 +217,8 @@ static void run(int tcp, int local, shared_t *shared)
             close(tcp);
             close(local);
             converse(fd, shared);
+            shutdown(fd, SHUT_RDWR);
+            __atomic_add_fetch(&shared->left, 1, __ATOMIC_SEQ_CST);
             _exit(0);
         }
         close(fd);
@@ -257,6 +259,7 @@ http_fixture_t *http_fixture_start(apr_pool_t *p)
     server->requests = &shared->requests;
     server->connections = &shared->connections;
     server->closed = &shared->closed;
+    server->left = &shared->left;
     server->answer = shared->answer;
     server->routes = shared->routes;
     server->request = shared->request;

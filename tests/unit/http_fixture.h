@@ -35,6 +35,7 @@ typedef struct http_fixture_t {
     volatile int *requests; /* how many came */
     volatile int *connections;
     volatile int *closed; /* set: connections are closed at once */
+    volatile int *left;   /* how many connections the server has ended */
     const char *request;  /* shared: the last one as it came */
     char *answer;         /* shared: what /answer says, headers and body */
     http_fixture_route_t *routes;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 Suite *test_ca_exec_suite(void);
+Suite *test_ca_exec_run_missing_suite(void);
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -557,13 +558,22 @@ END_TEST
 START_TEST(health_is_that_it_can_be_run)
 {
     ca_t *ca = make("exit 0");
-    const char *text, *log;
+    const char *text;
 
     ck_assert_int_eq(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
     ca = make("exit 0"); /* an answer is kept for a while */
     ck_assert_int_eq(remove(apr_pstrcat(fixture_pool(), folder, "/helper", NULL)), 0);
     ck_assert_int_ne(ca_health(ca, &text, fixture_pool()), APR_SUCCESS);
     ck_assert_ptr_nonnull(strstr(text, "No such file"));
+}
+END_TEST
+
+START_TEST(no_helper)
+{
+    ca_t *ca = make("exit 0");
+    const char *log;
+
+    ck_assert_int_eq(remove(apr_pstrcat(fixture_pool(), folder, "/helper", NULL)), 0);
     ck_assert_str_eq(ask(ca, NULL, &log).outcome.reason, "ca-unreachable");
     ck_assert_ptr_nonnull(strstr(log, "cannot be run: No such file"));
 }
@@ -592,6 +602,17 @@ Suite *test_ca_exec_suite(void)
     tcase_add_test(tc, arguments_and_environment);
     tcase_add_test(tc, names_that_the_ca_chooses);
     tcase_add_test(tc, health_is_that_it_can_be_run);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+Suite *test_ca_exec_run_missing_suite(void)
+{
+    Suite *suite = suite_create("ca_exec_run_missing");
+    TCase *tc = tcase_create("exec");
+
+    tcase_add_checked_fixture(tc, setup, fixture_teardown);
+    tcase_add_test(tc, no_helper);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -44,7 +44,7 @@ static void setup(void)
     f = policy_fixture();
     server = http_fixture_start(f->p);
     shown = NULL;
-    limit = "timeout=1s";
+    limit = apr_psprintf(f->p, "timeout=%dms", (int)(fixture_patience(1000) / 1000));
 }
 
 /* Appends a provider. */

@@ -28,9 +28,10 @@ static void setup(void)
 /* Starts a chain of this policy: the server's path, and one more word. */
 static void start(const char *path, const char *word)
 {
+    const char *limit = apr_psprintf(f->p, "timeout=%dms", (int)(fixture_patience(1000) / 1000));
     const char *words[] = {apr_pstrcat(f->p, "url=", http_fixture_url(server, path, f->p), NULL),
                            policy_fixture_credentials("certificate"),
-                           policy_fixture_credentials("key"), "plainLoopback=on", "timeout=1s",
+                           policy_fixture_credentials("key"), "plainLoopback=on", limit,
                            word, NULL};
     const char *error = policy_fixture_add("registration-point", words);
 
