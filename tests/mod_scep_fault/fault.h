@@ -21,7 +21,8 @@ typedef enum {
  *   STEP before|after kill|stop|lose|MILLISECONDS
  *
  * of this step and side, the first process that comes here renames the file to *.done and does it:
- * SIGKILL or SIGSTOP to itself, or sleeps.  p: for the call.  Any thread.
+ * SIGKILL to itself; SIGSTOP, again and again until somebody removes *.done; or sleeps.
+ * p: for the call.  Any thread.
  */
 fault_e fault_at(const char *step, const char *side, apr_pool_t *p);
 

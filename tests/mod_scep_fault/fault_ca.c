@@ -371,42 +371,29 @@ static apr_status_t fault_revoke(void *instance, const ASN1_INTEGER *serial, apr
     }
 }
 
+/* What all three have. */
+#define FAULT_SLOTS                                                                                \
+    .keys = fault_keys, .create = fault_create, .submit = fault_submit, .poll = fault_poll,        \
+    .chain = fault_chain, .health = fault_health, .get0_identity = fault_get0_identity
+
 const ca_provider_t fault_provider = {
     .name = "fault",
-    .keys = fault_keys,
     .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
-    .create = fault_create,
-    .submit = fault_submit,
-    .poll = fault_poll,
-    .chain = fault_chain,
-    .health = fault_health,
-    .get0_identity = fault_get0_identity,
+    FAULT_SLOTS,
 };
 
 const ca_provider_t fault_remote_provider = {
     .name = "fault-remote",
-    .keys = fault_keys,
     .capabilities = CA_CAP_SERIAL | CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
     .concurrency = 8,
-    .create = fault_create,
-    .submit = fault_submit,
-    .poll = fault_poll,
-    .chain = fault_chain,
-    .health = fault_health,
-    .get0_identity = fault_get0_identity,
+    FAULT_SLOTS,
 };
 
 /* A CA that chooses serial numbers itself. */
 const ca_provider_t fault_foreign_provider = {
     .name = "fault-foreign",
-    .keys = fault_keys,
     .capabilities = CA_CAP_PENDING | CA_CAP_SUBJECT | CA_CAP_SID,
     .concurrency = 8,
-    .create = fault_create,
-    .submit = fault_submit,
-    .poll = fault_poll,
-    .chain = fault_chain,
-    .health = fault_health,
     .revoke = fault_revoke,
-    .get0_identity = fault_get0_identity,
+    FAULT_SLOTS,
 };

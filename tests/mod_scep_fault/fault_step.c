@@ -34,13 +34,27 @@ static int read_words(const char **words, int max, apr_pool_t *p)
     return n;
 }
 
+/* Stops the process, and again when it is woken, until somebody has removed the file. */
+static void stop_until_gone(const char *done, apr_pool_t *p)
+{
+    apr_finfo_t info;
+
+    while (apr_stat(&info, done, APR_FINFO_TYPE, p) == APR_SUCCESS) {
+        kill(getpid(), SIGSTOP);
+        apr_sleep(apr_time_from_msec(20));
+    }
+}
+
 fault_e fault_at(const char *step, const char *side, apr_pool_t *p)
 {
-    const char *words[4];
+    const char *words[4], *done;
 
     if (fault_file == NULL || read_words(words, 4, p) != 3 || strcmp(words[0], step) != 0 ||
-        strcmp(words[1], side) != 0 ||
-        apr_file_rename(fault_file, apr_pstrcat(p, fault_file, ".done", NULL), p) != APR_SUCCESS) {
+        strcmp(words[1], side) != 0) {
+        return FAULT_NONE;
+    }
+    done = apr_pstrcat(p, fault_file, ".done", NULL);
+    if (apr_file_rename(fault_file, done, p) != APR_SUCCESS) {
         return FAULT_NONE;
     }
     if (strcmp(words[2], "lose") == 0) {
@@ -50,7 +64,7 @@ fault_e fault_at(const char *step, const char *side, apr_pool_t *p)
         kill(getpid(), SIGKILL);
     }
     else if (strcmp(words[2], "stop") == 0) {
-        kill(getpid(), SIGSTOP);
+        stop_until_gone(done, p);
     }
     else {
         apr_sleep(apr_time_from_msec(atoi(words[2])));

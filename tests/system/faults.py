@@ -2,6 +2,9 @@
 """Hosts that fail at a step (tests/mod_scep_fault), and a device that goes on until it is decided."""
 import hashlib
 import http.client
+import os
+import signal
+import sqlite3
 import time
 
 import conf
@@ -51,6 +54,35 @@ class Site:
     def disarm(self):
         self.point.unlink(missing_ok=True)
 
+    def stopped(self, among):
+        """Those of the processes that the step's "stop" has stopped, none of them in the middle of a write to SQLite:
+        nobody else could write then, whichever step it is at."""
+        while True:
+            pids = env.wait_until(lambda: [pid for pid in among if state_of(pid) == "T"], 10, what="nobody stopped")
+            if self.redis or self.is_writable():
+                return pids
+            self.wake(pids, gone=False)
+
+    def wake(self, pids, gone=True):
+        """They go on; gone: for good, not until they are at the step's "stop" again."""
+        if gone:
+            self.point.with_name(self.point.name + ".done").unlink()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        if not gone:
+            time.sleep(0.05)
+
+    def is_writable(self):
+        """Whether SQLite's write lock can be had."""
+        file = sqlite3.connect(self.sqlite, timeout=1, isolation_level=None)
+        try:
+            file.execute("BEGIN IMMEDIATE").execute("ROLLBACK")
+            return True
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            file.close()
+
     def backend(self, mode=None):
         """What the CA does, None: what it should."""
         self.switch.unlink(missing_ok=True)
@@ -62,7 +94,11 @@ class Site:
         """The store's rows, for invariants.check()."""
         if self.redis:
             return invariants.of_redis(self.redis)
-        return invariants.of_sqlite(self.hosts[0].folder / "state" / "scep.sqlite")
+        return invariants.of_sqlite(self.sqlite)
+
+    @property
+    def sqlite(self):
+        return self.hosts[0].folder / "state" / "scep.sqlite"
 
     def check(self, devices):
         """invariants.check() of all of it."""
@@ -105,6 +141,15 @@ class Device:
 
     def row(self):
         return dict(txid=self.fields["txid"], challenge=self.fields["challenge"], status=self.status, leaf=self.leaf)
+
+
+def state_of(pid):
+    """The letter of /proc/PID/stat."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return ""
 
 
 def finish(devices, hosts, seconds=60):

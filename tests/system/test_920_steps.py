@@ -3,10 +3,8 @@
 
 docs/guarantees.md says what becomes of challenge, certificate and reply; each of its lines names the test here.
 """
-import os
 import pathlib
 import re
-import signal
 import threading
 
 import pytest
@@ -37,21 +35,20 @@ def fault(site, device, step, side, action):
     assert site.is_done(), (step, side, action)
 
 
-def serial_numbers(site):
+def device_maker(site):
     """A challenge and a device for each fault to come."""
     challenges = iter(site.hosts[0].challenges(24))
     numbers = iter(range(24))
     return lambda keys, **fields: faults.Device(next(numbers), keys[0], next(challenges), **fields)
 
 
-@pytest.mark.slow
-def test_killed_at_each_step(site, keys):
-    """kill -9 of the worker before and after each step; the device sends the same message again."""
-    new, devices = serial_numbers(site), []
+def each_step(site, keys, action):
+    """A device for each step and side, which all end with a certificate."""
+    new, devices = device_maker(site), []
     for step in STEPS:
         for side in SIDES:
             devices.append(new(keys))
-            fault(site, devices[-1], step, side, "kill")
+            fault(site, devices[-1], step, side, action)
     faults.finish(devices, site.hosts)
     assert {device.status for device in devices} == {scep.SUCCESS}
     # the local CA signs again with the reserved serial number and time: not even the CA knows two
@@ -59,53 +56,42 @@ def test_killed_at_each_step(site, keys):
 
 
 @pytest.mark.slow
+def test_killed_at_each_step(site, keys):
+    """kill -9 of the worker before and after each step; the device sends the same message again."""
+    each_step(site, keys, "kill")
+
+
+@pytest.mark.slow
 def test_word_or_answer_lost(site, keys):
     """The store's word does not arrive, or its answer is lost: the same, or 503 and then the same."""
-    new, devices = serial_numbers(site), []
-    for step in STEPS:
-        for side in SIDES:
-            devices.append(new(keys))
-            fault(site, devices[-1], step, side, "lose")
-    faults.finish(devices, site.hosts)
-    assert {device.status for device in devices} == {scep.SUCCESS}
-    assert site.check(devices) == 0
+    each_step(site, keys, "lose")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step,side", [("ca", "before"), ("ca", "after"), ("commit", "before")])
 def test_stopped_and_woken(site, keys, step, side):
     """SIGSTOP until another worker has finished, then SIGCONT: the late one delivers nothing of its own."""
-    device = serial_numbers(site)(keys)
+    device = device_maker(site)(keys)
     late = threading.Thread(target=device.attempt, args=(site.hosts[0], 60))
     before = site.hosts[0].children()
     site.arm(step, side, "stop")
     late.start()
     env.wait_until(site.is_done, 20, what="nobody came to the step")
-    stopped = env.wait_until(lambda: [pid for pid in before if state_of(pid) == "T"], 10, what="nobody stopped")
+    stopped = site.stopped(before)
     other = faults.Device(0, device.fields["key"], device.fields["challenge"])
     other.spec = env.wait_until(lambda: device.spec, 10)
     faults.finish([other], site.hosts)
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
+    site.wake(stopped)
     late.join(60)
     assert other.status == scep.SUCCESS and device.status in (scep.SUCCESS, "undecided")
     assert site.check([other] + ([device] if device.status == scep.SUCCESS else [])) == 0
-
-
-def state_of(pid):
-    """The letter of /proc/PID/stat."""
-    try:
-        with open("/proc/%d/stat" % pid, encoding="ascii") as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("action", ["kill", "lose"])
 def test_refusal(site, keys, action):
     """The CA says no and the store is not told, or its answer is lost: refused all the same, nothing issued."""
-    new, devices = serial_numbers(site), []
+    new, devices = device_maker(site), []
     site.backend("rejected")
     for side in SIDES:
         devices.append(new(keys))
@@ -124,7 +110,7 @@ def test_refusal(site, keys, action):
 @pytest.mark.parametrize("action", ["kill", "lose"])
 def test_wait_and_poll(site, keys, action):
     """The CA lets it wait: before and after pend, and before and after the poll that finds it issued."""
-    new, devices = serial_numbers(site), []
+    new, devices = device_maker(site), []
     for side in SIDES:
         site.backend("pending")
         devices.append(new(keys))
