@@ -127,19 +127,10 @@ apr_status_t redis_cluster_count(apr_int64_t *count, redis_conn_t *conn, int slo
 apr_status_t redis_cluster_ask(redis_map_t *map, const redis_peer_t *peer,
                                const redis_address_t *node, apr_time_t deadline, apr_pool_t *p)
 {
-    const redis_options_t *o = peer->options;
     const char *argv[2] = {"CLUSTER", "SLOTS"};
-    apr_time_t until = redis_now() + o->connect_timeout;
-    redis_conn_t *conn = NULL;
     redisReply *reply = NULL;
-    apr_status_t rv = redis_conn_open(&conn, peer, node, REDIS_AS_STORE,
-                                      until < deadline ? until : deadline, p);
+    apr_status_t rv = redis_peer_ask(&reply, peer, node, REDIS_AS_STORE, 2, argv, deadline, p);
 
-    until = redis_now() + o->command_timeout;
-    if (rv == APR_SUCCESS)
-        rv = redis_conn_command(conn, &reply, 2, argv, NULL, until < deadline ? until : deadline,
-                                p);
-    redis_conn_close(conn);
     if (rv != APR_SUCCESS)
         return rv;
     memset(map->owner, 0xff, sizeof(map->owner));

@@ -109,4 +109,12 @@ apr_status_t redis_conn_command(redis_conn_t *conn, redisReply **preply, int arg
                                 const char **argv, const size_t *lengths, apr_time_t deadline,
                                 apr_pool_t *p);
 
+/*
+ * One command to a server that is asked this once: opens, logs in, asks, closes.  connect_timeout
+ * and command_timeout hold, and the deadline for all of it.  Statuses as above.
+ */
+apr_status_t redis_peer_ask(redisReply **preply, const redis_peer_t *peer,
+                            const redis_address_t *address, redis_login_e login, int argc,
+                            const char **argv, apr_time_t deadline, apr_pool_t *p);
+
 #endif /* REDIS_CONN_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is read at the start to reach a Redis server: passwords, trust anchors, keys; see
- * redis_conn.h. */
+/* What is read at the start to reach a Redis server: passwords, trust anchors, keys; and the server
+ * that is asked but once; see redis_conn.h. */
 #include "redis_conn.h"
 #include <apr_strings.h>
 #include <errno.h>
@@ -123,4 +123,22 @@ const char *redis_peer_prepare(redis_peer_t *peer, apr_pool_t *p)
     if (!error && o->kind == REDIS_TLS)
         error = make_tls(peer, p);
     return error;
+}
+
+apr_status_t redis_peer_ask(redisReply **preply, const redis_peer_t *peer,
+                            const redis_address_t *address, redis_login_e login, int argc,
+                            const char **argv, apr_time_t deadline, apr_pool_t *p)
+{
+    const redis_options_t *o = peer->options;
+    apr_time_t until = redis_now() + o->connect_timeout;
+    redis_conn_t *conn = NULL;
+    apr_status_t rv = redis_conn_open(&conn, peer, address, login,
+                                      until < deadline ? until : deadline, p);
+
+    until = redis_now() + o->command_timeout;
+    if (rv == APR_SUCCESS)
+        rv = redis_conn_command(conn, preply, argc, argv, NULL,
+                                until < deadline ? until : deadline, p);
+    redis_conn_close(conn);
+    return rv;
 }

@@ -34,24 +34,13 @@ static apr_status_t read_master(redis_address_t *master, const redisReply *reply
 static apr_status_t ask_one(redis_address_t *master, const redis_peer_t *peer,
                             const redis_address_t *sentinel, apr_time_t deadline, apr_pool_t *p)
 {
-    const redis_options_t *o = peer->options;
     const char *argv[3] = {"SENTINEL", "get-master-addr-by-name", NULL};
-    apr_time_t until = redis_now() + o->connect_timeout;
-    redis_conn_t *conn = NULL;
     redisReply *reply = NULL;
     apr_status_t rv;
 
-    argv[2] = o->master;
-    rv = redis_conn_open(&conn, peer, sentinel, REDIS_AS_SENTINEL,
-                         until < deadline ? until : deadline, p);
-    until = redis_now() + o->command_timeout;
-    if (rv == APR_SUCCESS)
-        rv = redis_conn_command(conn, &reply, 3, argv, NULL, until < deadline ? until : deadline,
-                                p);
-    if (rv == APR_SUCCESS)
-        rv = read_master(master, reply, o->master, p);
-    redis_conn_close(conn);
-    return rv;
+    argv[2] = peer->options->master;
+    rv = redis_peer_ask(&reply, peer, sentinel, REDIS_AS_SENTINEL, 3, argv, deadline, p);
+    return rv == APR_SUCCESS ? read_master(master, reply, argv[2], p) : rv;
 }
 
 /* Whether a sentinel's failure stays as it is until somebody changes a setting. */
