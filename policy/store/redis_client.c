@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands to the master of a key; see redis_client.h. */
 #include "redis_client.h"
+#include "../../common/clock.h"
 #include "redis_pool.h"
 #include "redis_rule.h"
 #include "redis_topology.h"
@@ -20,7 +21,7 @@
 /* Keeps callers from a server that does not serve. */
 typedef struct breaker_t {
     int failures;            /* in a row */
-    apr_time_t closed_until; /* redis_now() */
+    apr_time_t closed_until; /* clock_monotonic() */
 } breaker_t;
 
 struct redis_client_t {
@@ -66,7 +67,7 @@ static breaker_t *breaker_of(const try_t *t)
 static int may_ask(const try_t *t)
 {
     breaker_t *breaker = breaker_of(t);
-    apr_time_t now = redis_now();
+    apr_time_t now = clock_monotonic();
     int may = 1;
 
     apr_thread_mutex_lock(t->client->mutex);
@@ -91,7 +92,7 @@ static void count(const try_t *t, int ok)
         if (breaker->failures < FAILURES_MAX)
             breaker->failures++;
         if (breaker->failures == FAILURES_MAX)
-            breaker->closed_until = redis_now() + (t->moves ? BREAK_TIME_MOVING : BREAK_TIME);
+            breaker->closed_until = clock_monotonic() + (t->moves ? BREAK_TIME_MOVING : BREAK_TIME);
     }
     apr_thread_mutex_unlock(t->client->mutex);
 }
@@ -113,7 +114,7 @@ static apr_status_t explain(const try_t *t, apr_status_t rv, const char *before)
 /* When a step that begins now has to be over: a new master's steps end with the search. */
 static apr_time_t step_end(const try_t *t, apr_interval_time_t span)
 {
-    apr_time_t now = redis_now(), end = now + span;
+    apr_time_t now = clock_monotonic(), end = now + span;
 
     return t->moves && t->end > now && t->end < end ? t->end : end;
 }
@@ -155,7 +156,7 @@ static apr_status_t wait_for_replicas(redis_conn_t *conn, const try_t *t, redisR
     argv[1] = apr_itoa(t->p, o->wait_replicas);
     argv[2] = apr_psprintf(t->p, "%" APR_INT64_T_FMT, apr_time_as_msec(o->wait_time));
     rv = redis_conn_command(conn, &reply, 3, argv, NULL,
-                            redis_now() + o->wait_time + o->command_timeout, t->p);
+                            clock_monotonic() + o->wait_time + o->command_timeout, t->p);
     if (rv != APR_SUCCESS)
         return rv;
     if (reply->type == REDIS_REPLY_ERROR) {
@@ -348,7 +349,7 @@ static apr_interval_time_t search_time(const redis_options_t *o, const redis_cal
 static int may_wait(const try_t *t, apr_status_t rv)
 {
     /* EAGAIN: another thread is asking who the master is */
-    return redis_now() < t->end && (!t->call->hasty || APR_STATUS_IS_EAGAIN(rv));
+    return clock_monotonic() < t->end && (!t->call->hasty || APR_STATUS_IS_EAGAIN(rv));
 }
 
 apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
@@ -365,7 +366,7 @@ apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
         return store_set_error(p, APR_EINIT, "not set up in this process");
     t.moves = redis_topology_moves(client->topology);
     t.slot = redis_topology_slot(call->key);
-    t.end = redis_now() + search_time(client->peer.options, call);
+    t.end = clock_monotonic() + search_time(client->peer.options, call);
     if (!may_ask(&t))
         return store_set_error(p, APR_ECONNREFUSED,
                                "%s: not asked for a few seconds after %d failures",
@@ -378,7 +379,7 @@ apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
             t.follows = 0;
             nap = nap * 3 / 2 < NAP_MAX ? nap * 3 / 2 : NAP_MAX;
         }
-    } while (next == TRY_AT_ONCE || (wait && redis_now() < t.end));
+    } while (next == TRY_AT_ONCE || (wait && clock_monotonic() < t.end));
     count(&t, t.reply && next == TRY_DONE);
     *preply = t.reply;
     return rv;

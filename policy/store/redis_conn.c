@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Redis transport; see redis_conn.h. */
 #include "redis_conn.h"
+#include "../../common/clock.h"
 #include "redis_rule.h"
 #include "store.h"
 #include <apr_strings.h>
@@ -19,7 +20,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REPLY_MAX (8 * 1024 * 1024) /* bytes of one reply: the longest CRL and a little more */
@@ -45,15 +45,6 @@ static void *create_small_array(const redisReadTask *task, int elements)
     return create_array(task, elements);
 }
 
-/* A clock that nobody sets. */
-apr_time_t redis_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
-}
-
 /* Waits for events on fd.  APR_SUCCESS, APR_TIMEUP or the error of poll(). */
 static apr_status_t wait_for(int fd, short events, apr_time_t deadline)
 {
@@ -62,7 +53,7 @@ static apr_status_t wait_for(int fd, short events, apr_time_t deadline)
     int n;
 
     do {
-        left = deadline - redis_now();
+        left = deadline - clock_monotonic();
         if (left <= 0)
             return APR_TIMEUP;
         n = poll(&watch, 1, (int)((left + 999) / 1000));
@@ -278,7 +269,7 @@ static int connect_unix(const char *path, apr_time_t deadline, apr_status_t *rv)
 int redis_conn_dial(const struct addrinfo *list, apr_time_t deadline, apr_status_t *rv)
 {
     const struct addrinfo *one;
-    apr_time_t now = redis_now();
+    apr_time_t now = clock_monotonic();
     int fd = -1, left = 0;
 
     for (one = list; one; one = one->ai_next)
@@ -286,7 +277,7 @@ int redis_conn_dial(const struct addrinfo *list, apr_time_t deadline, apr_status
     for (one = list; one && fd < 0; one = one->ai_next, left--) {
         fd = connect_socket(one->ai_addr, one->ai_addrlen, one->ai_family,
                             now + (deadline - now) / left, rv);
-        now = redis_now();
+        now = clock_monotonic();
     }
     return fd;
 }

@@ -82,12 +82,9 @@ const char *redis_peer_prepare(redis_peer_t *peer, apr_pool_t *p);
 /* Overwrites the passwords; a pool cleanup with a redis_peer_t. */
 apr_status_t redis_peer_wipe(void *baton);
 
-/* A clock that nobody sets, for deadlines. */
-apr_time_t redis_now(void);
-
-/* Connects and logs in before the deadline (redis_now()); the address does not matter for UNIX.
- * The cause of a failure is recorded in p where the status does not say it; APR_EACCES: credentials
- * or rights. */
+/* Connects and logs in before the deadline (clock_monotonic()); the address does not matter for
+ * UNIX.  The cause of a failure is recorded in p where the status does not say it; APR_EACCES:
+ * credentials or rights. */
 apr_status_t redis_conn_open(redis_conn_t **pconn, const redis_peer_t *peer,
                              const redis_address_t *address, redis_login_e login,
                              apr_time_t deadline, apr_pool_t *p);
@@ -103,8 +100,8 @@ void redis_conn_close_all(redis_conn_t *list);
 /* Whether an idle connection has nothing to say, as a living one does. */
 int redis_conn_is_quiet(const redis_conn_t *conn);
 
-/* Sends a command and reads its reply into p before the deadline (redis_now()).  After any other
- * status than APR_SUCCESS the connection must be closed. */
+/* Sends a command and reads its reply into p before the deadline (clock_monotonic()).  After any
+ * other status than APR_SUCCESS the connection must be closed. */
 apr_status_t redis_conn_command(redis_conn_t *conn, redisReply **preply, int argc,
                                 const char **argv, const size_t *lengths, apr_time_t deadline,
                                 apr_pool_t *p);

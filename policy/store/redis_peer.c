@@ -2,6 +2,7 @@
 /* What is read at the start to reach a Redis server: passwords, trust anchors, keys; and the server
  * that is asked but once; see redis_conn.h. */
 #include "redis_conn.h"
+#include "../../common/clock.h"
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -130,12 +131,12 @@ apr_status_t redis_peer_ask(redisReply **preply, const redis_peer_t *peer,
                             const char **argv, apr_time_t deadline, apr_pool_t *p)
 {
     const redis_options_t *o = peer->options;
-    apr_time_t until = redis_now() + o->connect_timeout;
+    apr_time_t until = clock_monotonic() + o->connect_timeout;
     redis_conn_t *conn = NULL;
     apr_status_t rv = redis_conn_open(&conn, peer, address, login,
                                       until < deadline ? until : deadline, p);
 
-    until = redis_now() + o->command_timeout;
+    until = clock_monotonic() + o->command_timeout;
     if (rv == APR_SUCCESS)
         rv = redis_conn_command(conn, preply, argc, argv, NULL,
                                 until < deadline ? until : deadline, p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The master that sentinels name, and whether it is one; see redis_topology.h. */
+#include "../../common/clock.h"
 #include "redis_rule.h"
 #include "redis_topology.h"
 #include "redis_url.h"
@@ -56,7 +57,7 @@ apr_status_t redis_sentinel_ask(redis_address_t *master, const redis_peer_t *pee
     const redis_address_t *sentinel;
     const char *before, *text, *all = "";
     char message[120];
-    apr_time_t now = redis_now();
+    apr_time_t now = clock_monotonic();
     apr_status_t rv, worst = APR_NOTFOUND;
     int left = nodes->nelts < max ? nodes->nelts : max;
 
@@ -75,7 +76,7 @@ apr_status_t redis_sentinel_ask(redis_address_t *master, const redis_peer_t *pee
             text = apr_strerror(rv, message, sizeof(message));
         all = apr_psprintf(p, "%s%ssentinel %s: %s", all, *all ? "; " : "",
                            redis_address_text(sentinel, p), text);
-        now = redis_now();
+        now = clock_monotonic();
     }
     return store_set_error(p, worst, "no sentinel names the master: %.900s", all);
 }

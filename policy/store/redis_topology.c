@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who is the master of a slot; see redis_topology.h. */
 #include "redis_topology.h"
+#include "../../common/clock.h"
 #include "redis_url.h"
 #include "store.h"
 #include <apr_strings.h>
@@ -22,7 +23,7 @@ struct redis_topology_t {
     int known;  /* SENTINEL */
     int silent; /* sentinels in a row that did not answer when they were asked again */
     redis_address_t master;
-    apr_time_t fresh_until; /* redis_now(): when it is asked whether it still is */
+    apr_time_t fresh_until; /* clock_monotonic(): when it is asked whether it still is */
     redis_map_t *map; /* CLUSTER */
 };
 
@@ -89,7 +90,7 @@ static apr_status_t ask_cluster(redis_topology_t *t, int *first, int slot, apr_t
     const char *before, *text;
     redis_address_t node;
     char message[120];
-    apr_time_t now = redis_now();
+    apr_time_t now = clock_monotonic();
     apr_status_t rv, worst = APR_EACCES;
     int tries = t->peer->options->nodes->nelts + t->map->count, i;
 
@@ -110,7 +111,7 @@ static apr_status_t ask_cluster(redis_topology_t *t, int *first, int slot, apr_t
             worst = rv;
         (void)store_set_error(p, rv, "no node knows the cluster; the last one, %s: %s",
                               redis_address_text(&node, p), text);
-        now = redis_now();
+        now = clock_monotonic();
     }
     return worst;
 }
@@ -146,7 +147,7 @@ static void keep(redis_topology_t *t, redis_address_t *address, int slot)
         t->master = *address;
         t->known = 1;
         t->silent = 0;
-        t->fresh_until = redis_now() + REFRESH;
+        t->fresh_until = clock_monotonic() + REFRESH;
         return;
     }
     t->map = t->spare;
@@ -160,7 +161,7 @@ static void stay(redis_topology_t *t)
 {
     int all = ++t->silent >= t->peer->options->nodes->nelts;
 
-    t->fresh_until = redis_now() + (all ? REFRESH_LATER : REFRESH);
+    t->fresh_until = clock_monotonic() + (all ? REFRESH_LATER : REFRESH);
     if (all)
         t->silent = 0;
 }
@@ -170,7 +171,7 @@ static void stay(redis_topology_t *t)
 static int is_stale(const redis_topology_t *t)
 {
     return t->peer->options->topology == REDIS_SENTINEL && t->known &&
-           redis_now() >= t->fresh_until;
+           clock_monotonic() >= t->fresh_until;
 }
 
 apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *t, int slot,
