@@ -83,13 +83,15 @@ class Double:
     name: of its folder, which holds ca.pem, server.pem, server.key, client.pem and client.key (of the same
     CA), foreign.pem (of a stranger's, same key).  kind: good, or a server whose certificate is a stranger's,
     for a wrong-name, or expired.  mutual: asks for a client's certificate.  gate: not set while answers are
-    to wait.  connections: how many there were; open: how many there are.
+    to wait.  connections: how many there were; open: how many there are.  front: the port that clients are told,
+    of a bad_line.Line before it; None: its own.
     """
 
     def __init__(self, handler, name, kind="good", mutual=False):
         self.folder = env.folder(name)
         self.lock, self.gate, self.connections, self.open = threading.Lock(), threading.Event(), 0, 0
         self.gate.set()
+        self.front = None
         self._certificates(kind)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
@@ -124,7 +126,7 @@ class Double:
 
     @property
     def url(self):
-        return "https://localhost:%d" % self.port
+        return "https://localhost:%d" % (self.front or self.port)
 
     def stop(self):
         self.gate.set()
