@@ -135,6 +135,10 @@ int http_client_background(const http_client_t *client);
  */
 apr_status_t http_client_health(const http_client_t *client, const char **text, apr_pool_t *p);
 
+/* Whether this process makes no calls at the moment: all URLs rest after failures (url_at_call: one
+ * of those called last).  No I/O; any thread. */
+int http_client_is_resting(const http_client_t *client);
+
 /* Which calls a child that ends lets go on. */
 typedef enum {
     HTTP_END_NONE,      /* all: it does not end */

@@ -67,3 +67,18 @@ void http_breaker_report(http_client_t *client, int n, apr_status_t rv, int fair
     breaker->probing = 0;
     apr_thread_mutex_unlock(client->mutex);
 }
+
+int http_client_is_resting(const http_client_t *client)
+{
+    int total = client->nbase > 0 ? client->nbase : HTTP_URLS_MAX, n, resting = 0;
+    apr_time_t now = clock_monotonic();
+
+    if (!client->mutex)
+        return 0;
+    apr_thread_mutex_lock(client->mutex);
+    for (n = 0; n < total; n++)
+        resting += client->breaker[n].failures >= FAILURES_MAX &&
+                   (client->breaker[n].probing || now < client->breaker[n].rest_until);
+    apr_thread_mutex_unlock(client->mutex);
+    return client->nbase > 0 ? resting == total : resting > 0;
+}

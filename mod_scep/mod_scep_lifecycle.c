@@ -244,6 +244,9 @@ static int start_service(scep_service_conf_t *service, void *baton)
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     service->metrics = scep_metrics_take(service->name);
+    if (service->metrics) {
+        store_tally_set(service->store, service->name, &service->metrics->store, start->pconf);
+    }
     tell(service, start);
     return OK;
 }

@@ -10,6 +10,7 @@
 
 #include "mod_scep_config.h"
 #include "mod_scep_client_os.h"
+#include "../policy/store/store_tally.h"
 
 typedef enum {
     SCEP_OP_CACAPS,
@@ -83,6 +84,7 @@ typedef struct scep_metrics_t {
     volatile apr_uint64_t replays;         /* certificates that were given once more */
     volatile apr_uint64_t queued, refused_busy; /* PKIOperations, by ScepConcurrency */
     scep_histogram_t times[SCEP_TIMES];    /* of PKIOperations */
+    store_tally_t store;                   /* what the store counts itself */
 } scep_metrics_t;
 
 /* Upper limits of the buckets, in microseconds. */

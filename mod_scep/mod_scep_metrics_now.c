@@ -81,21 +81,27 @@ static void add_ends(scep_text_t *t)
 
 /* The gauges, each with its samples; those of one metric stand together. */
 enum {
-    STORE_UP, CA_UP, CA_RESTS, READY, NEWS, NEWS_AGE, MADE, MADE_MAX, WAITING, WAITING_AGE, GAUGES
+    STORE_UP, STORE_RESTS, CA_UP, CA_RESTS, POLICY_RESTS, READY, NEWS, NEWS_AGE, MADE, MADE_MAX,
+    WAITING, WAITING_CA, WAITING_AGE, GAUGES
 };
 
 static const struct {
     const char *name, *help;
 } gauges[GAUGES] = {
     {"scep_store_up", "Whether the store answers."},
+    {"scep_store_resting",
+     "Whether the store is left alone after failures, by the child that answers."},
     {"scep_ca_up", "Whether the CA backend answers."},
     {"scep_ca_resting", "Whether the CA is left alone after failures, by the child that answers."},
+    {"scep_policy_resting",
+     "Whether whom a policy asks is left alone after failures, by the child that answers."},
     {"scep_ready", "Whether devices can enroll at this host now."},
     {"scep_outbox_length", "News that wait for their delivery."},
     {"scep_outbox_oldest_timestamp_seconds", "Since when the oldest waits."},
     {"scep_challenges_outstanding", "Challenges of all hosts, when this one made one last."},
     {"scep_challenges_max", "ScepChallengeMax."},
     {"scep_pending_requests", "Requests that wait for a person or for the CA."},
+    {"scep_pending_ca_unavailable", "Those of them that wait since the CA could not be asked."},
     {"scep_pending_oldest_timestamp_seconds", "Since when the oldest of them waits."},
 };
 
@@ -127,16 +133,33 @@ static void put_waiting(scep_text_t *all, const scep_service_conf_t *service, co
 {
     apr_array_header_t *txs = NULL;
     outcome_t out;
+    int i, down = 0;
 
     outcome_init(&out);
     if (policy_waiting(service->core.policy, WAITING_MAX, &txs, &out, all->log, all->p) !=
         APR_SUCCESS) {
         return;
     }
+    for (i = 0; txs && i < txs->nelts; i++) {
+        down += policy_retry_of(APR_ARRAY_IDX(txs, i, const store_tx_t *)->cookie).tries > 0;
+    }
     put(all, WAITING, name, txs ? txs->nelts : 0);
+    put(all, WAITING_CA, name, down);
     if (txs && txs->nelts) {
         put(all, WAITING_AGE, name,
             apr_time_sec(APR_ARRAY_IDX(txs, 0, const store_tx_t *)->created));
+    }
+}
+
+/* Policies that ask somebody else. */
+static void put_policies(scep_text_t *all, const scep_service_conf_t *service, const char *name)
+{
+    const char *policy;
+    int n, rests;
+
+    for (n = 0; (rests = policy_is_resting(service->core.policy, n, &policy, all->p)) >= 0; n++) {
+        scep_text_add(&all[POLICY_RESTS], "%s{service=\"%s\",policy=\"%s\"} %d\n",
+                      gauges[POLICY_RESTS].name, name, scep_text_label(policy, all->p), rests);
     }
 }
 
@@ -147,8 +170,10 @@ static void put_service(scep_text_t *all, const scep_service_conf_t *service, ap
     const char *name = scep_text_label(service->name, p);
 
     put(all, STORE_UP, name, !*health->store);
+    put(all, STORE_RESTS, name, store_is_resting(service->store, service->name, p));
     put(all, CA_UP, name, !*health->ca);
     put(all, CA_RESTS, name, ca_is_resting(service->core.ca));
+    put_policies(all, service, name);
     put(all, READY, name, !health->problems->nelts);
     put(all, MADE_MAX, name, service->effective.max);
     if (service->metrics) {

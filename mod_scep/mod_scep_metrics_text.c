@@ -137,6 +137,23 @@ static void add_counters(scep_text_t *t)
     }
 }
 
+/* How often the master of a store was looked up again. */
+static void add_relocations(scep_text_t *t)
+{
+    const scep_metrics_t *m;
+    const char *name;
+    int i, n;
+
+    scep_text_head(t, "scep_store_relocations_total", "counter",
+                   "How often the store's master was looked up again, by reason.");
+    for (n = 0; (m = counted(t, n, &name)) != NULL; n++) {
+        for (i = 0; i < STORE_MOVES; i++) {
+            line(t, "scep_store_relocations_total", name, "reason",
+                 store_move_name((store_move_e)i), &m->store.moves[i]);
+        }
+    }
+}
+
 /* Refusals, by what devices are told and by what Intune said. */
 static void add_refusals(scep_text_t *t)
 {
@@ -238,6 +255,7 @@ int scep_metrics_handler(request_rec *r)
     add_requests(&t);
     add_refusals(&t);
     add_counters(&t);
+    add_relocations(&t);
     add_times(&t);
     scep_metrics_now(&t);
     text = apr_array_pstrcat(r->pool, t.pieces, 0);

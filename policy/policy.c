@@ -155,6 +155,21 @@ apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild)
     return rv;
 }
 
+int policy_is_resting(const policy_t *policy, int n, const char **name, apr_pool_t *p)
+{
+    const policy_link_t *link;
+    int i;
+
+    *name = "";
+    for (i = 0; (link = policy_link_at(policy, i)) != NULL; i++) {
+        if (link->provider->is_resting && n-- == 0) {
+            *name = policy_recipient(policy, i, p);
+            return link->provider->is_resting(link->instance) != 0;
+        }
+    }
+    return -1;
+}
+
 const char *policy_fingerprint(policy_t *policy, apr_pool_t *p)
 {
     crypt_buf_t *parts = apr_pcalloc(p, 2 * policy->links->nelts * sizeof(*parts));

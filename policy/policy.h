@@ -284,6 +284,9 @@ struct policy_provider_t {
                             const log_sink_t *log, apr_pool_t *p);
     /* How many news are delivered at a time by one process, at least 1; NULL: 1. */
     int (*deliveries)(const void *instance);
+    /* Whether this process asks its peer nothing at the moment, after failures.  No I/O.  NULL: it
+     * has no peer. */
+    int (*is_resting)(const void *instance);
     /* What has to be done now and then, by one host at a time.  Returns after which time to be
      * asked again, a second at least; the same host is preferred.  NULL slot: never. */
     apr_interval_time_t (*work)(void *instance, const policy_work_t *work, const log_sink_t *log,
@@ -320,6 +323,11 @@ apr_status_t policy_child_init(policy_t *policy, apr_pool_t *pchild);
  */
 const char *policy_news_id(const policy_tx_t *tx, const void *instance, policy_event_e event,
                            apr_pool_t *p);
+
+/* For metrics: name and state of the n-th provider (from 0) that asks somebody else: 1: this
+ * process leaves that peer alone, after failures; 0: it does not; -1: there are no more.  *name: in
+ * p, the same that the outbox has; any thread. */
+int policy_is_resting(const policy_t *policy, int n, const char **name, apr_pool_t *p);
 
 /* SHA-256 over the providers' names and fingerprints, hex; never NULL. */
 const char *policy_fingerprint(policy_t *policy, apr_pool_t *p);

@@ -428,6 +428,11 @@ static int intune_deliveries(const void *instance)
     return intune_api_background(((const intune_policy_t *)instance)->api);
 }
 
+static int intune_is_resting(const void *instance)
+{
+    return intune_api_is_resting(((const intune_policy_t *)instance)->api);
+}
+
 static apr_status_t intune_deliver(void *instance, const char *news, apr_time_t deadline,
                                    outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -476,4 +481,5 @@ const policy_provider_t policy_intune = {.name = "intune",
                                          .notify = intune_notify,
                                          .deliver = intune_deliver,
                                          .deliveries = intune_deliveries,
+                                         .is_resting = intune_is_resting,
                                          .work = intune_work};

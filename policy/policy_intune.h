@@ -157,6 +157,9 @@ apr_status_t intune_api_child_init(intune_api_t *api, apr_pool_t *pchild);
 /* As http_client_background(), of the calls to Intune. */
 int intune_api_background(const intune_api_t *api);
 
+/* Whether one of the peers, without which nothing can be asked, rests after failures. */
+int intune_api_is_resting(const intune_api_t *api);
+
 /*
  * Calls, with token and location, which each child keeps.  HTTP 401 gets a new token and one more
  * try; any other status drops the location; after 429 and 503 calls that are not urgent fail at

@@ -352,6 +352,12 @@ int intune_api_background(const intune_api_t *api)
     return http_client_background(api->service);
 }
 
+int intune_api_is_resting(const intune_api_t *api)
+{
+    return http_client_is_resting(api->login_client) || http_client_is_resting(api->graph) ||
+           http_client_is_resting(api->service);
+}
+
 apr_status_t intune_api_call(intune_api_t *api, const intune_call_t *call, intune_reply_t *reply,
                              const log_sink_t *log, apr_pool_t *p)
 {

@@ -319,6 +319,11 @@ static int registration_deliveries(const void *instance)
     return http_client_background(((const registration_policy_t *)instance)->client);
 }
 
+static int registration_is_resting(const void *instance)
+{
+    return http_client_is_resting(((const registration_policy_t *)instance)->client);
+}
+
 static apr_status_t registration_deliver(void *instance, const char *news, apr_time_t deadline,
                                          outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -345,4 +350,5 @@ const policy_provider_t policy_registration_point = {.name = "registration-point
                                                      .verify = registration_verify,
                                                      .notify = registration_notify,
                                                      .deliver = registration_deliver,
-                                                     .deliveries = registration_deliveries};
+                                                     .deliveries = registration_deliveries,
+                                                     .is_resting = registration_is_resting};

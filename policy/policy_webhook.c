@@ -300,6 +300,11 @@ static int webhook_deliveries(const void *instance)
     return http_client_background(((const webhook_policy_t *)instance)->client);
 }
 
+static int webhook_is_resting(const void *instance)
+{
+    return http_client_is_resting(((const webhook_policy_t *)instance)->client);
+}
+
 static apr_status_t webhook_deliver(void *instance, const char *news, apr_time_t deadline,
                                     outcome_t *out, const log_sink_t *log, apr_pool_t *p)
 {
@@ -328,4 +333,5 @@ const policy_provider_t policy_webhook = {.name = "webhook",
                                           .verify = webhook_verify,
                                           .notify = webhook_notify,
                                           .deliver = webhook_deliver,
-                                          .deliveries = webhook_deliveries};
+                                          .deliveries = webhook_deliveries,
+                                          .is_resting = webhook_is_resting};

@@ -63,6 +63,19 @@ static breaker_t *breaker_of(const try_t *t)
     return t->client->breakers + t->slot % breakers(t->client);
 }
 
+int redis_client_is_resting(const redis_client_t *client, const char *key)
+{
+    const breaker_t *breaker = client->breakers + redis_topology_slot(key) % breakers(client);
+    int rests;
+
+    if (!client->mutex)
+        return 0;
+    apr_thread_mutex_lock(client->mutex);
+    rests = breaker->failures >= FAILURES_MAX && redis_now() < breaker->closed_until;
+    apr_thread_mutex_unlock(client->mutex);
+    return rests;
+}
+
 /* Whether servers may be asked now; while the breaker is open one caller per turn may. */
 static int may_ask(const try_t *t)
 {
@@ -237,12 +250,13 @@ static try_next_e after_answer(try_t *t)
     case REDIS_RULE_FOLLOW:
         if (!redis_rule_target(t->reply->str, &t->address, &slot, &to))
             return TRY_DONE;
-        redis_topology_moved(client->topology, slot, &to);
+        redis_topology_moved(client->topology, slot, &to, t->call->tally);
         return ++t->follows <= FOLLOW_MAX ? TRY_AT_ONCE : TRY_LATER;
     case REDIS_RULE_ASK:
         return client->peer.options->topology == REDIS_CLUSTER ? after_ask(t) : TRY_LATER;
     case REDIS_RULE_MOVE:
-        redis_topology_doubt(client->topology, &t->address);
+        redis_topology_doubt(client->topology, &t->address, redis_rule_move(t->reply->str),
+                             t->call->tally);
         redis_pool_flush(client->pool, &t->address);
         return TRY_LATER;
     case REDIS_RULE_LATER:
@@ -269,10 +283,10 @@ static try_next_e after_short(try_t *t)
 
     if (!t->moves || t->asked || ++t->follows > FOLLOW_MAX)
         return TRY_DONE;
-    redis_topology_doubt(client->topology, &before);
+    redis_topology_doubt(client->topology, &before, STORE_MOVE_SHORT, t->call->tally);
     /* the cause that is told stays that of the call */
     apr_pool_create(&sub, t->p);
-    rv = redis_topology_find(&t->address, client->topology, t->slot, t->end, sub);
+    rv = redis_topology_find(&t->address, client->topology, t->slot, t->call->tally, t->end, sub);
     apr_pool_destroy(sub);
     if (rv != APR_SUCCESS || redis_address_same(&t->address, &before)) {
         t->address = before;
@@ -287,11 +301,13 @@ static try_next_e after_failure(try_t *t, apr_status_t rv, const redis_conn_t *c
 {
     redis_client_t *client = t->client;
     int sent = conn != NULL, dead = sent && conn->used && !APR_STATUS_IS_TIMEUP(rv);
+    store_move_e why =
+        !sent && APR_STATUS_IS_EAGAIN(rv) ? STORE_MOVE_NOT_MASTER : STORE_MOVE_CONNECTION;
 
     t->reply = NULL;
     redis_pool_flush(client->pool, &t->address);
     if (sent && !t->call->repeatable) {
-        redis_topology_doubt(client->topology, &t->address);
+        redis_topology_doubt(client->topology, &t->address, why, t->call->tally);
         return TRY_DONE;
     }
     if (dead && !t->dead) {
@@ -299,7 +315,7 @@ static try_next_e after_failure(try_t *t, apr_status_t rv, const redis_conn_t *c
         return TRY_AT_ONCE;
     }
     t->dead = 0;
-    redis_topology_doubt(client->topology, &t->address);
+    redis_topology_doubt(client->topology, &t->address, why, t->call->tally);
     return t->moves && rv != APR_EACCES ? TRY_LATER : TRY_DONE;
 }
 
@@ -318,7 +334,8 @@ static try_next_e try_once(try_t *t, apr_status_t *prv)
     if (t->asked)
         t->address = t->importer;
     else
-        *prv = redis_topology_find(&t->address, client->topology, t->slot, t->end, t->p);
+        *prv = redis_topology_find(&t->address, client->topology, t->slot, t->call->tally, t->end,
+                                   t->p);
     if (*prv != APR_SUCCESS)
         return *prv == APR_EACCES || *prv == APR_NOTFOUND ? TRY_DONE : TRY_LATER;
     *prv = connect_to(&conn, t);

@@ -17,6 +17,7 @@
 #define REDIS_CLIENT_H
 
 #include "redis_conn.h"
+#include "store_tally.h"
 
 typedef struct redis_client_t redis_client_t;
 
@@ -28,6 +29,7 @@ typedef struct redis_call_t {
     int repeatable;        /* doing it twice is as doing it once, and gives the same answer */
     int durable;           /* replicas must have it (wait_replicas) before it counts; repeatable */
     int hasty; /* one try, with the time to connect and for one command: looks for no new master */
+    store_tally_t *tally; /* what happens to it is counted there; NULL: nowhere */
 } redis_call_t;
 
 /* No I/O.  options are kept. */
@@ -50,5 +52,8 @@ apr_status_t redis_client_child_init(redis_client_t *client, apr_pool_t *pchild)
  */
 apr_status_t redis_client_call(redisReply **preply, redis_client_t *client,
                                const redis_call_t *call, apr_pool_t *p);
+
+/* Whether calls with the key are not made at the moment, after failures.  No I/O. */
+int redis_client_is_resting(const redis_client_t *client, const char *key);
 
 #endif /* REDIS_CLIENT_H */

@@ -13,19 +13,22 @@
 static const struct {
     const char *code;
     redis_rule_e rule;
-} rules[] = {{"READONLY", REDIS_RULE_MOVE},    /* a replica, or a master that was replaced */
-             {"LOADING", REDIS_RULE_MOVE},     /* just started: somebody else may be chosen */
-             {"MASTERDOWN", REDIS_RULE_MOVE},  /* a replica without its master */
-             {"NOREPLICAS", REDIS_RULE_MOVE},  /* cut off, or new and not yet followed */
-             {"UNBLOCKED", REDIS_RULE_MOVE},   /* made a replica while it was in WAIT */
-             {"CLUSTERDOWN", REDIS_RULE_MOVE}, /* the slot has no master now */
-             {"MOVED", REDIS_RULE_FOLLOW},
-             {"ASK", REDIS_RULE_ASK},
-             {"TRYAGAIN", REDIS_RULE_LATER},
-             {"BUSY", REDIS_RULE_LATER}, /* somebody's script takes long */
-             {"NOAUTH", REDIS_RULE_DENIED},
-             {"WRONGPASS", REDIS_RULE_DENIED},
-             {"NOPERM", REDIS_RULE_DENIED}};
+    store_move_e why; /* with MOVE */
+} rules[] = {
+    {"READONLY", REDIS_RULE_MOVE, STORE_MOVE_READONLY}, /* a replica, or it was replaced */
+    {"LOADING", REDIS_RULE_MOVE, STORE_MOVE_LOADING},   /* just started: another may be chosen */
+    {"MASTERDOWN", REDIS_RULE_MOVE, STORE_MOVE_MASTERDOWN},   /* a replica without its master */
+    {"NOREPLICAS", REDIS_RULE_MOVE, STORE_MOVE_NOREPLICAS},   /* cut off, or not yet followed */
+    {"UNBLOCKED", REDIS_RULE_MOVE, STORE_MOVE_UNBLOCKED},     /* made a replica while in WAIT */
+    {"CLUSTERDOWN", REDIS_RULE_MOVE, STORE_MOVE_CLUSTERDOWN}, /* the slot has no master now */
+    {"MOVED", REDIS_RULE_FOLLOW, STORE_MOVE_MOVED},
+    {"ASK", REDIS_RULE_ASK, STORE_MOVES},
+    {"TRYAGAIN", REDIS_RULE_LATER, STORE_MOVES},
+    {"BUSY", REDIS_RULE_LATER, STORE_MOVES}, /* somebody's script takes long */
+    {"NOAUTH", REDIS_RULE_DENIED, STORE_MOVES},
+    {"WRONGPASS", REDIS_RULE_DENIED, STORE_MOVES},
+    {"NOPERM", REDIS_RULE_DENIED, STORE_MOVES}};
+#define RULES (sizeof(rules) / sizeof(rules[0]))
 
 /* Where the code begins: Redis 6 has that of a script's error at the end of a sentence. */
 static const char *find_code(const char *error)
@@ -38,16 +41,33 @@ static const char *find_code(const char *error)
     return inner ? inner + 3 : error;
 }
 
-redis_rule_e redis_rule(const char *error)
+/* The place of an error in the table; RULES: it has none. */
+static size_t find_rule(const char *error)
 {
     const char *code = find_code(error);
     size_t len = strcspn(code, " "), i;
 
-    for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+    for (i = 0; i < RULES; i++) {
         if (len == strlen(rules[i].code) && strncmp(code, rules[i].code, len) == 0)
-            return rules[i].rule;
+            break;
     }
+    return i;
+}
+
+redis_rule_e redis_rule(const char *error)
+{
+    size_t i = find_rule(error);
+
+    if (i < RULES)
+        return rules[i].rule;
     return strstr(error, FOREIGN_KEY) ? REDIS_RULE_HALF : REDIS_RULE_TELL;
+}
+
+store_move_e redis_rule_move(const char *error)
+{
+    size_t i = find_rule(error);
+
+    return i < RULES ? rules[i].why : STORE_MOVES;
 }
 
 int redis_rule_target(const char *error, const redis_address_t *asked, int *slot,

@@ -8,6 +8,7 @@
 #define REDIS_RULE_H
 
 #include "redis_conn.h"
+#include "store_tally.h"
 
 typedef enum {
     REDIS_RULE_TELL,   /* an answer like any other; the caller sees it */
@@ -26,6 +27,9 @@ typedef enum {
  * with the code (": -READONLY ..."); they count like those at the beginning.
  */
 redis_rule_e redis_rule(const char *error);
+
+/* What an error of the rule MOVE counts as. */
+store_move_e redis_rule_move(const char *error);
 
 /* Reads "MOVED SLOT HOST:PORT", or ASK instead of MOVED; asked: who said so, meant by an empty HOST
  * or "?".  Whether it is that. */

@@ -139,11 +139,13 @@ static apr_status_t ask_again(redis_address_t *address, redis_topology_t *t, int
 }
 
 /* Keeps what was found out; *address is the slot's master.  Under the lock. */
-static void keep(redis_topology_t *t, redis_address_t *address, int slot)
+static void keep(redis_topology_t *t, redis_address_t *address, int slot, store_tally_t *tally)
 {
     redis_map_t *map = t->map;
 
     if (t->peer->options->topology == REDIS_SENTINEL) {
+        if (t->known && !redis_address_same(&t->master, address))
+            store_tally_add(tally, STORE_MOVE_NAMED);
         t->master = *address;
         t->known = 1;
         t->silent = 0;
@@ -175,7 +177,7 @@ static int is_stale(const redis_topology_t *t)
 }
 
 apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *t, int slot,
-                                 apr_time_t deadline, apr_pool_t *p)
+                                 store_tally_t *tally, apr_time_t deadline, apr_pool_t *p)
 {
     int mine = 0, first, found;
     redis_address_t asked = t->only;
@@ -202,7 +204,7 @@ apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *t, 
     t->first = first;
     if (rv == APR_SUCCESS) {
         *address = asked;
-        keep(t, address, slot);
+        keep(t, address, slot, tally);
     }
     else if (found) {
         stay(t);
@@ -220,39 +222,52 @@ apr_status_t redis_topology_admit(redis_topology_t *t, redis_conn_t *conn, apr_t
     return redis_sentinel_check(conn, deadline, p);
 }
 
-void redis_topology_doubt(redis_topology_t *t, const redis_address_t *address)
+void redis_topology_doubt(redis_topology_t *t, const redis_address_t *address, store_move_e why,
+                          store_tally_t *tally)
 {
-    int slot;
+    int slot, believed = 0;
 
     if (!redis_topology_moves(t))
         return;
     apr_thread_mutex_lock(t->mutex);
     if (t->peer->options->topology == REDIS_SENTINEL) {
         /* the one that named it may be cut off; it is the next one's turn */
-        if (redis_address_same(&t->master, address))
+        if (redis_address_same(&t->master, address)) {
+            believed = t->known;
             t->known = 0;
+        }
     }
     else {
         for (slot = 0; slot < REDIS_SLOTS; slot++) {
             unsigned place = t->map->owner[slot];
 
             if (place != REDIS_CLUSTER_NOBODY &&
-                redis_address_same(&t->map->nodes[place], address))
+                redis_address_same(&t->map->nodes[place], address)) {
                 t->map->owner[slot] = REDIS_CLUSTER_NOBODY;
+                believed = 1;
+            }
         }
         t->first = (t->first + 1) % TURNS;
     }
     apr_thread_mutex_unlock(t->mutex);
+    if (believed)
+        store_tally_add(tally, why);
 }
 
-void redis_topology_moved(redis_topology_t *t, int slot, const redis_address_t *to)
+void redis_topology_moved(redis_topology_t *t, int slot, const redis_address_t *to,
+                          store_tally_t *tally)
 {
+    unsigned short before, after;
+
     if (t->peer->options->topology != REDIS_CLUSTER)
         return;
     apr_thread_mutex_lock(t->mutex);
+    before = after = t->map->owner[slot];
     if (!t->asking)
-        t->map->owner[slot] = redis_cluster_place(t->map, to);
+        t->map->owner[slot] = after = redis_cluster_place(t->map, to);
     apr_thread_mutex_unlock(t->mutex);
+    if (before != after)
+        store_tally_add(tally, STORE_MOVE_MOVED);
 }
 
 redis_topology_t *redis_topology_make(const redis_peer_t *peer, apr_pool_t *p)

@@ -8,11 +8,15 @@
  * likes; and every second another one is asked again, since an old master takes writes until it is
  * told that it is none.  Sentinels and nodes are asked in turn, so that a dead or stale one is not
  * asked first again and again.
+ *
+ * What was known of a master and is no longer believed counts once in the tally (NULL: nowhere),
+ * however many threads have found that out.
  */
 #ifndef REDIS_TOPOLOGY_H
 #define REDIS_TOPOLOGY_H
 
 #include "redis_conn.h"
+#include "store_tally.h"
 
 typedef struct redis_topology_t redis_topology_t;
 
@@ -37,7 +41,7 @@ int redis_topology_slot(const char *key);
  * is recorded in p (store_error()).
  */
 apr_status_t redis_topology_find(redis_address_t *address, redis_topology_t *topology, int slot,
-                                 apr_time_t deadline, apr_pool_t *p);
+                                 store_tally_t *tally, apr_time_t deadline, apr_pool_t *p);
 
 /*
  * A new connection is to the master.  APR_EAGAIN: it is not, or not yet; anything else: it cannot
@@ -47,10 +51,12 @@ apr_status_t redis_topology_admit(redis_topology_t *topology, redis_conn_t *conn
                                   apr_time_t deadline, apr_pool_t *p);
 
 /* The node did not serve: the next find asks anew, unless that was done since. */
-void redis_topology_doubt(redis_topology_t *topology, const redis_address_t *address);
+void redis_topology_doubt(redis_topology_t *topology, const redis_address_t *address,
+                          store_move_e why, store_tally_t *tally);
 
 /* A node of the cluster said who has the slot. */
-void redis_topology_moved(redis_topology_t *topology, int slot, const redis_address_t *to);
+void redis_topology_moved(redis_topology_t *topology, int slot, const redis_address_t *to,
+                          store_tally_t *tally);
 
 /*
  * For redis_topology.c: who is the master, by at most max sentinels beginning with *first, which is

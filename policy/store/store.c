@@ -665,3 +665,9 @@ apr_status_t store_health(store_t *store, const char *service, const char **text
         *text = store_error(p);
     return rv;
 }
+
+int store_is_resting(store_t *store, const char *service, apr_pool_t *p)
+{
+    return store->provider->is_resting && is_service(service) &&
+           store->provider->is_resting(store, service, p);
+}

@@ -517,12 +517,17 @@ struct store_provider_t {
     /* One round trip that proves that the service's claims would be kept, without the patience that
      * a device is served with.  *text: why not, for people. */
     apr_status_t (*health)(store_t *store, const char *service, const char **text, apr_pool_t *p);
+
+    /* Whether this process asks nobody for the service at the moment, after failures.  No I/O.
+     * NULL: it never does that. */
+    int (*is_resting)(store_t *store, const char *service, apr_pool_t *p);
 };
 
 /* Base of every store; create fills it. */
 struct store_t {
     const store_provider_t *provider;
     const char *display; /* the URL without credentials, for logs */
+    struct apr_hash_t *tallies; /* store_tally_t* by service, see store_tally.h; NULL: none */
 };
 
 extern const store_provider_t store_sqlite, store_redis, store_rediss, store_redis_unix,
@@ -596,6 +601,7 @@ apr_status_t store_sweep(store_t *store, const char *service, int max, int *remo
 apr_status_t store_announce(store_t *store, const char *service, const store_host_t *self,
                             apr_array_header_t **pothers, apr_pool_t *p);
 apr_status_t store_health(store_t *store, const char *service, const char **text, apr_pool_t *p);
+int store_is_resting(store_t *store, const char *service, apr_pool_t *p);
 
 /* Says in the log what inspect finds. */
 apr_status_t store_inspect(store_t *store, const char *service, const log_sink_t *log,

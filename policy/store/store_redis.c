@@ -141,6 +141,11 @@ static apr_status_t redis_health(store_t *store, const char *service, const char
     return rv;
 }
 
+static int redis_is_resting(store_t *store, const char *service, apr_pool_t *p)
+{
+    return redis_client_is_resting(((redis_store_t *)store)->client, redis_key(service, "idx", p));
+}
+
 static const char *redis_check(store_t *store, apr_pool_t *p)
 {
     return redis_client_prepare(((redis_store_t *)store)->client, p);
@@ -218,7 +223,7 @@ static const char *redis_create(store_t **pstore, const store_config_t *cfg, apr
     .records = redis_records, .take = redis_take, .settle = redis_settle,                   \
     .outbox = redis_outbox, .lease = redis_lease,                                           \
     .revoke = redis_revoke, .sweep = redis_sweep, .announce = redis_announce,               \
-    .health = redis_health,                                                                 \
+    .health = redis_health, .is_resting = redis_is_resting,                                 \
     .revoke_certificate = redis_revoke_certificate, .find_revoked = redis_find_revoked,     \
     .list_revoked = redis_list_revoked, .get_crl = redis_get_crl, .put_crl = redis_put_crl
 

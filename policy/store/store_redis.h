@@ -65,10 +65,10 @@ const char *redis_key(const char *service, const char *name, apr_pool_t *p);
 /* Starts the arguments of a script with the prefix of the service's keys. */
 void redis_start_args(redis_args_t *args, const char *service, apr_pool_t *p);
 
-/* Sends a command whose argv[1] is a key, and that may be repeated; error replies become a
- * status. */
-apr_status_t redis_command(redis_store_t *self, redisReply **preply, int argc, const char **argv,
-                           apr_pool_t *p);
+/* Sends a command whose argv[1] is a key of the service, and that may be repeated; error replies
+ * become a status. */
+apr_status_t redis_command(redis_store_t *self, const char *service, redisReply **preply, int argc,
+                           const char **argv, apr_pool_t *p);
 
 /*
  * Runs a script by its digest, or by its text when the server does not know it; gives an array of

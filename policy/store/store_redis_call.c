@@ -94,10 +94,11 @@ static apr_status_t error_reply(redis_store_t *self, const redisReply *reply, ap
     return store_set_error(p, rv, "%s: the server says: %.200s", self->base.display, reply->str);
 }
 
-apr_status_t redis_command(redis_store_t *self, redisReply **preply, int argc, const char **argv,
-                           apr_pool_t *p)
+apr_status_t redis_command(redis_store_t *self, const char *service, redisReply **preply, int argc,
+                           const char **argv, apr_pool_t *p)
 {
-    redis_call_t call = {argc, argv, NULL, argv[1], 1, 0, 0};
+    redis_call_t call = {.argc = argc, .argv = argv, .key = argv[1], .repeatable = 1,
+                         .tally = store_tally_of(&self->base, service)};
     apr_status_t rv = redis_client_call(preply, self->client, &call, p);
 
     if (rv == APR_SUCCESS && (*preply)->type == REDIS_REPLY_ERROR)
@@ -116,7 +117,7 @@ apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *s
 {
     const char *argv[REDIS_ARGS_MAX + 4];
     size_t lengths[REDIS_ARGS_MAX + 4];
-    redis_call_t call = {args->count + 4, argv, lengths, NULL, 0, 0, 0};
+    redis_call_t call = {.argc = args->count + 4, .argv = argv, .lengths = lengths};
     apr_status_t rv;
     int i;
 
@@ -124,6 +125,7 @@ apr_status_t redis_run(redis_store_t *self, redis_script_e script, const char *s
     call.repeatable = (scripts[script].treat & AGAIN) != 0;
     call.durable = (scripts[script].treat & KEPT) == KEPT;
     call.hasty = scripts[script].treat == PROBE;
+    call.tally = store_tally_of(&self->base, service);
     argv[0] = "EVALSHA";
     argv[1] = self->sha[script];
     argv[2] = "1";

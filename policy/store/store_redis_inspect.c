@@ -32,7 +32,7 @@ static void add(look_t *look, log_sink_level_e level, const char *text)
 /* Asks the node something; *preply is an error reply where the user may not. */
 static apr_status_t ask(look_t *look, int argc, const char **argv, redisReply **preply)
 {
-    redis_call_t call = {argc, argv, NULL, look->key, 1, 0, 0};
+    redis_call_t call = {.argc = argc, .argv = argv, .key = look->key, .repeatable = 1};
 
     return redis_client_call(preply, look->self->client, &call, look->p);
 }

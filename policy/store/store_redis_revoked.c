@@ -57,7 +57,7 @@ apr_status_t redis_find_revoked(store_t *store, const char *service, const char 
     apr_status_t rv;
 
     argv[1] = redis_key(service, "revoked", p);
-    rv = redis_command(self, &reply, 3, argv, p);
+    rv = redis_command(self, service, &reply, 3, argv, p);
     if (rv != APR_SUCCESS || reply->type == REDIS_REPLY_NIL)
         return rv;
     memset(&name, 0, sizeof(name));

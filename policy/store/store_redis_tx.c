@@ -220,7 +220,7 @@ static apr_status_t get_tx(redis_store_t *self, const char *service, const char 
     int ok = 1;
 
     argv[1] = redis_key(service, apr_pstrcat(p, "tx:", tx_key, NULL), p);
-    rv = redis_command(self, preply, 2, argv, p);
+    rv = redis_command(self, service, preply, 2, argv, p);
     if (rv == APR_SUCCESS && !reply_tx(*preply, tx_key, tx, p))
         rv = redis_bad_reply(self, p);
     if (rv == APR_SUCCESS && strcmp(tx->state, "pending") == 0) {
@@ -240,7 +240,7 @@ apr_status_t redis_find(store_t *store, const char *service, const char *tx_key,
 
     if (rv == APR_SUCCESS && *tx->challenge_id) {
         argv[1] = redis_key(service, apr_pstrcat(p, "ch:", tx->challenge_id, NULL), p);
-        rv = redis_command(self, &reply, 2, argv, p);
+        rv = redis_command(self, service, &reply, 2, argv, p);
         if (rv == APR_SUCCESS && !reply_challenge(reply, tx->challenge_id, &tx->challenge, p))
             rv = redis_bad_reply(self, p);
     }
@@ -259,7 +259,7 @@ apr_status_t redis_find_certificate(store_t *store, const char *service, const c
     apr_status_t rv;
 
     argv[1] = redis_key(service, apr_pstrcat(p, "sn:", serial, NULL), p);
-    rv = redis_command(self, &reply, 2, argv, p);
+    rv = redis_command(self, service, &reply, 2, argv, p);
     if (rv != APR_SUCCESS || reply->type == REDIS_REPLY_NIL)
         return rv;
     tx_key = reply_text(reply);

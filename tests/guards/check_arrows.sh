@@ -87,7 +87,7 @@ check_own() {
         may='mod_scep/core/*|policy/policy.h|ca_backend/ca_*.h|common/*' ;;
     mod_scep/*)
         may='mod_scep/*|policy/policy.h|policy/policy_bound.h|policy/policy_attributes.h|'
-        may=$may'policy/policy_point.h|policy/store/store.h|'
+        may=$may'policy/policy_point.h|policy/store/store.h|policy/store/store_tally.h|'
         may+='ca_backend/ca_*.h|common/*' ;;
     tests/mod_scep_fault/*)
         may='tests/mod_scep_fault/*|mod_scep/mod_scep.h|policy/store/store.h|'

@@ -4,6 +4,7 @@
  * was not sent (a challenge would be free again for a second certificate).
  */
 #include "../../ca_backend/ca_http.h"
+#include "../../common/http_client_state.h"
 #include "fixture.h"
 #include "http_fixture.h"
 #include <apr_strings.h>
@@ -244,6 +245,58 @@ START_TEST(tls)
 }
 END_TEST
 
+/* Three failures of a URL in a row. */
+static void fails(int n)
+{
+    int i;
+
+    for (i = 0; i < 3; i++)
+        http_breaker_report(client, n, APR_ECONNREFUSED, 1);
+}
+
+START_TEST(it_rests_when_all_urls_do)
+{
+    options.url[1] = "http://127.0.0.1:2/";
+    options.rest = apr_time_from_sec(60);
+    make("http://127.0.0.1:1/");
+    ck_assert(!http_client_is_resting(client));
+    fails(1);
+    ck_assert(!http_client_is_resting(client));
+    fails(0);
+    ck_assert(http_client_is_resting(client));
+    http_breaker_report(client, 1, APR_SUCCESS, 1);
+    ck_assert(!http_client_is_resting(client));
+}
+END_TEST
+
+START_TEST(it_rests_while_it_probes)
+{
+    options.rest = 1;
+    make("http://127.0.0.1:1/");
+    fails(0);
+    apr_sleep(1000);
+    ck_assert(!http_client_is_resting(client));
+    ck_assert_int_eq(http_breaker_choose(client, 0), 0);
+    ck_assert(http_client_is_resting(client));
+}
+END_TEST
+
+START_TEST(it_rests_for_one_of_the_urls_of_calls)
+{
+    http_base_t base = {.peer = "http://127.0.0.1:1"}, other = {.peer = "http://127.0.0.1:2"};
+    int n;
+
+    options.url_at_call = 1;
+    options.rest = apr_time_from_sec(60);
+    make(NULL);
+    n = http_breaker_choose_own(client, &base);
+    ck_assert_int_ne(http_breaker_choose_own(client, &other), n);
+    ck_assert(!http_client_is_resting(client));
+    fails(n);
+    ck_assert(http_client_is_resting(client));
+}
+END_TEST
+
 Suite *test_http_client_once_suite(void)
 {
     Suite *suite = suite_create("http_client_once");
@@ -252,6 +305,9 @@ Suite *test_http_client_once_suite(void)
     tcase_add_checked_fixture(tc, setup, fixture_teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, gone_after_the_body);
+    tcase_add_test(tc, it_rests_when_all_urls_do);
+    tcase_add_test(tc, it_rests_while_it_probes);
+    tcase_add_test(tc, it_rests_for_one_of_the_urls_of_calls);
     tcase_add_loop_test(tc, tls, 0, COUNT(tls_cases));
     suite_add_tcase(suite, tc);
     return suite;

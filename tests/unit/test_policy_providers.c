@@ -438,6 +438,18 @@ START_TEST(deadline_ends_a_call)
 }
 END_TEST
 
+/* What metrics are told of the adapter's provider: -1: nothing. */
+static int is_resting(const adapter_t *a)
+{
+    const char *name;
+    int rests = policy_is_resting(f->policy, 0, &name, f->p), n;
+
+    ck_assert_str_eq(name, rests >= 0 ? apr_pstrcat(f->p, a->name, "#1", NULL) : "");
+    n = policy_is_resting(f->policy, 1, &name, f->p);
+    ck_assert_int_eq(n, -1);
+    return rests;
+}
+
 START_TEST(breaker_opens_and_closes)
 {
     const adapter_t *a = &adapters[_i];
@@ -447,12 +459,16 @@ START_TEST(breaker_opens_and_closes)
 
     start(a, "/answer");
     challenge = mint(a, NULL);
+    ck_assert_int_eq(is_resting(a), 0);
     *server->closed = 1;
-    for (i = 0; i < 4; i++) {
+    /* what fetches tokens first waits a second after each failure */
+    for (i = 0; i < 4 || (i < 100 && is_resting(a) == 0); i++) {
         ck_assert_int_ne(ask(challenge), APR_SUCCESS);
         policy_fixture_finish(POLICY_EVENT_TRANSIENT);
+        apr_sleep(apr_time_from_msec(i < 4 ? 0 : 100));
     }
     before = *server->connections;
+    ck_assert_int_eq(is_resting(a), 1);
     ck_assert_int_ne(ask(challenge), APR_SUCCESS);
     check_unavailable();
     policy_fixture_finish(POLICY_EVENT_TRANSIENT);
@@ -463,6 +479,7 @@ START_TEST(breaker_opens_and_closes)
         apr_sleep(apr_time_from_msec(100));
     }
     ck_assert_int_eq(rv, APR_SUCCESS);
+    ck_assert_int_eq(is_resting(a), 0);
 }
 END_TEST
 

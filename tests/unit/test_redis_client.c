@@ -44,6 +44,7 @@ typedef struct peer_t {
 } peer_t;
 
 static peer_t peers[PEERS];
+static store_tally_t tally;
 
 /* What a node of a cluster says to a command; asking: whether ASKING came before it. */
 static const volatile char *answer_of(const peer_t *peer, const char *command, int *asking)
@@ -108,6 +109,7 @@ static void start_peers(void)
     int listener, fd;
 
     fixture_setup();
+    memset((void *)&tally, 0, sizeof(tally));
     ck_assert_int_eq(redis_conn_setup(), APR_SUCCESS);
     for (peer = peers; peer < peers + PEERS; peer++) {
         peer->shared = mmap(NULL, sizeof(*peer->shared), PROT_READ | PROT_WRITE,
@@ -184,7 +186,8 @@ static redis_client_t *client_of(redis_topology_e topology, int count, apr_inter
 static apr_status_t send_to(redis_client_t *client, const char *key, int hasty)
 {
     static const char *argv[1] = {"PING"};
-    redis_call_t call = {1, argv, NULL, key, 1, 0, hasty};
+    redis_call_t call = {
+        .argc = 1, .argv = argv, .key = key, .repeatable = 1, .hasty = hasty, .tally = &tally};
     redisReply *reply;
     apr_status_t rv = redis_client_call(&reply, client, &call, fixture_pool());
 
@@ -221,6 +224,73 @@ START_TEST(the_other_sentinels_are_asked_again)
         apr_sleep(MS(50));
     }
     ck_assert_int_gt(peers[1].shared->commands, 0);
+    ck_assert_uint_eq(tally.moves[STORE_MOVE_NAMED], 1);
+}
+END_TEST
+
+/* How often the master was looked up again. */
+static unsigned relocations(void)
+{
+    unsigned sum = 0;
+    int i;
+
+    for (i = 0; i < STORE_MOVES; i++)
+        sum += (unsigned)tally.moves[i];
+    return sum;
+}
+
+START_TEST(what_is_no_master_is_counted)
+{
+    static const struct {
+        const char *says;
+        store_move_e why;
+    } cases[] = {{"-READONLY no\r\n", STORE_MOVE_READONLY},
+                 {"-NOREPLICAS no\r\n", STORE_MOVE_NOREPLICAS},
+                 {"-LOADING no\r\n", STORE_MOVE_LOADING},
+                 {"garbage\r\n", STORE_MOVE_CONNECTION}};
+    redis_client_t *client = sentinels(MS(1000), MS(200));
+
+    ck_assert_int_eq(send_one(client), APR_SUCCESS);
+    ck_assert_uint_eq(relocations(), 0);
+    says(2, cases[_i].says);
+    (void)send_to(client, "k", 1);
+    ck_assert_uint_eq(tally.moves[cases[_i].why], 1);
+    ck_assert_uint_eq(relocations(), 1);
+    says(2, OK);
+    ck_assert_int_eq(send_one(client), APR_SUCCESS);
+    ck_assert_uint_eq(relocations(), 1);
+}
+END_TEST
+
+START_TEST(the_only_server_is_looked_up_by_nobody)
+{
+    redis_client_t *client = client_of(REDIS_SINGLE, 1, MS(1000), MS(200));
+    int i;
+
+    says(0, "garbage\r\n");
+    for (i = 0; i < 3; i++) {
+        ck_assert(!redis_client_is_resting(client, "k"));
+        ck_assert_int_ne(send_one(client), APR_SUCCESS);
+    }
+    ck_assert(redis_client_is_resting(client, "k"));
+    ck_assert_uint_eq(relocations(), 0);
+}
+END_TEST
+
+START_TEST(a_node_that_names_another_is_counted)
+{
+    redis_client_t *client = client_of(REDIS_CLUSTER, 1, MS(1000), MS(2000));
+    int slot = redis_topology_slot("k");
+
+    says(0, apr_psprintf(fixture_pool(),
+                         "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n",
+                         peers[1].port));
+    says(1, apr_psprintf(fixture_pool(), "-MOVED %d 127.0.0.1:%d\r\n", slot, peers[2].port));
+    says(2, OK);
+    ck_assert_int_eq(send_one(client), APR_SUCCESS);
+    ck_assert_uint_eq(tally.moves[STORE_MOVE_MOVED], 1);
+    ck_assert_int_eq(send_one(client), APR_SUCCESS);
+    ck_assert_uint_eq(relocations(), 1);
 }
 END_TEST
 
@@ -307,6 +377,8 @@ START_TEST(a_dead_node_leaves_the_others)
         ck_assert_int_ne(send_to(client, keys[!living], 0), APR_SUCCESS);
     ck_assert_int_eq(send_to(client, keys[!living], 0), APR_ECONNREFUSED);
     ck_assert_ptr_nonnull(strstr(store_error(fixture_pool()), "not asked"));
+    ck_assert(redis_client_is_resting(client, keys[!living]));
+    ck_assert(!redis_client_is_resting(client, keys[living]));
     ck_assert_int_eq(send_to(client, keys[living], 0), APR_SUCCESS);
 }
 END_TEST
@@ -548,6 +620,9 @@ Suite *test_redis_client_suite(void)
     tcase_add_checked_fixture(tcase, start_peers, stop_peers);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, the_other_sentinels_are_asked_again);
+    tcase_add_loop_test(tcase, what_is_no_master_is_counted, 0, 4);
+    tcase_add_test(tcase, the_only_server_is_looked_up_by_nobody);
+    tcase_add_test(tcase, a_node_that_names_another_is_counted);
     tcase_add_test(tcase, a_silent_sentinel_has_its_share);
     tcase_add_loop_test(tcase, what_will_not_change_is_not_asked_again, 0, 2);
     tcase_add_loop_test(tcase, one_refusal_is_not_the_end, 0, 2);

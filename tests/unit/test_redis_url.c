@@ -119,15 +119,16 @@ START_TEST(rules)
     static const struct {
         const char *error;
         redis_rule_e rule;
+        const char *counts_as;
     } cases[] = {
-        {"READONLY You can't write against a read only replica.", REDIS_RULE_MOVE},
-        {"READONLY", REDIS_RULE_MOVE},
-        {"LOADING Redis is loading the dataset in memory", REDIS_RULE_MOVE},
-        {"MASTERDOWN Link with MASTER is down", REDIS_RULE_MOVE},
-        {"NOREPLICAS Not enough good replicas to write.", REDIS_RULE_MOVE},
-        {"CLUSTERDOWN The cluster is down", REDIS_RULE_MOVE},
-        {"UNBLOCKED force unblock from blocking operation", REDIS_RULE_MOVE},
-        {"MOVED 1 127.0.0.1:1", REDIS_RULE_FOLLOW},
+        {"READONLY You can't write against a read only replica.", REDIS_RULE_MOVE, "readonly"},
+        {"READONLY", REDIS_RULE_MOVE, "readonly"},
+        {"LOADING Redis is loading the dataset in memory", REDIS_RULE_MOVE, "loading"},
+        {"MASTERDOWN Link with MASTER is down", REDIS_RULE_MOVE, "masterdown"},
+        {"NOREPLICAS Not enough good replicas to write.", REDIS_RULE_MOVE, "noreplicas"},
+        {"CLUSTERDOWN The cluster is down", REDIS_RULE_MOVE, "clusterdown"},
+        {"UNBLOCKED force unblock from blocking operation", REDIS_RULE_MOVE, "unblocked"},
+        {"MOVED 1 127.0.0.1:1", REDIS_RULE_FOLLOW, "moved"},
         {"ASK 1 127.0.0.1:1", REDIS_RULE_ASK},
         {"ASKING 1 127.0.0.1:1", REDIS_RULE_TELL},
         {"TRYAGAIN Multiple keys request during rehashing of slot", REDIS_RULE_LATER},
@@ -136,7 +137,7 @@ START_TEST(rules)
         {"NOAUTH Authentication required.", REDIS_RULE_DENIED},
         {"WRONGPASS invalid", REDIS_RULE_DENIED},
         {"ERR Error running script (call to f_0): @user_script:9: @user_script: 9: -READONLY You "
-         "can't write", REDIS_RULE_MOVE},
+         "can't write", REDIS_RULE_MOVE, "readonly"},
         {"ERR Error running script (call to f_0): @user_script:9: Script attempted to access a non "
          "local key in a cluster node", REDIS_RULE_HALF},
         {"ERR Script attempted to access a non local key in a cluster node script: 1",
@@ -149,8 +150,11 @@ START_TEST(rules)
         {"", REDIS_RULE_TELL}};
     size_t i;
 
-    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         ck_assert_msg(redis_rule(cases[i].error) == cases[i].rule, "%s", cases[i].error);
+        ck_assert_str_eq(store_move_name(redis_rule_move(cases[i].error)),
+                         cases[i].counts_as ? cases[i].counts_as : "unknown");
+    }
 }
 END_TEST
 
