@@ -71,7 +71,7 @@ int redis_client_is_resting(const redis_client_t *client, const char *key)
     if (!client->mutex)
         return 0;
     apr_thread_mutex_lock(client->mutex);
-    rests = breaker->failures >= FAILURES_MAX && redis_now() < breaker->closed_until;
+    rests = breaker->failures >= FAILURES_MAX && clock_monotonic() < breaker->closed_until;
     apr_thread_mutex_unlock(client->mutex);
     return rests;
 }
