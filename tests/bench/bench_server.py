@@ -69,6 +69,31 @@ def children(pid):
     return [int(child) for child in text.split()]
 
 
+def holds(pid):
+    """Resident kilobytes and handles of a process; None: it has ended."""
+    try:
+        status = pathlib.Path("/proc/%d/status" % pid).read_text()
+        return int(status.split("VmRSS:")[1].split()[0]), len(os.listdir("/proc/%d/fd" % pid))
+    except (OSError, IndexError):
+        return None
+
+
+def find_program(build, name):
+    """A load generator that was built there."""
+    for path in (build / "tests" / "bench" / name, pathlib.Path(__file__).parent / name):
+        if path.exists():
+            return path.resolve()
+    raise Failure("%s is not built; in %s: make tests/bench/%s" % (name, build, name))
+
+
+def copy_module(build, folder, name="mod_scep"):
+    """A copy of a built module, so that a build meanwhile does no harm."""
+    for inside in (build / ".libs", build / "tests" / "mod_scep_fault" / ".libs"):
+        if (inside / (name + ".so")).exists():
+            return pathlib.Path(shutil.copy(inside / (name + ".so"), folder))
+    raise Failure("%s is not built in %s" % (name, build))
+
+
 def cpu_seconds(pid):
     """User and system time of a process, of its living children, and of those it has waited for."""
     total = 0
@@ -122,14 +147,15 @@ class Pki:
                 self.folder / "ca.key", "-CAcreateserial", "-days", "365", "-sha256",
                 "-extfile", extensions, "-out", self.folder / (name + ".pem"))
 
-    def directives(self):
-        f = self.folder
+    def directives(self, backend="local"):
+        """backend: its name, and more words where it takes some."""
+        f, (name, _, more) = self.folder, backend.partition(" ")
         return ("    ScepRASigningCertificate {0}/ra-sign.pem {0}/ra-sign.key\n"
                 "    ScepRAEncryptionCertificate {0}/ra-enc.pem {0}/ra-enc.key\n"
                 "    ScepCAChain {0}/ca.pem\n"
                 "    ScepCRLFile {0}/crl.pem\n"
                 "    ScepNextCAChain {0}/next.pem\n"
-                "    ScepCABackend local certificate={0}/ca.pem key={0}/ca.key\n").format(f)
+                "    ScepCABackend {1} certificate={0}/ca.pem key={0}/ca.key {2}\n").format(f, name, more)
 
 
 class Redis:
@@ -178,6 +204,28 @@ class Redis:
             return [self._reply(file) for _ in range(int(rest))]
         return rest
 
+    def calls(self, commands):
+        """The replies to many commands, sent together."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(600)
+            s.connect(str(self.socket))
+            file, replies = s.makefile("rb"), []
+            for start in range(0, len(commands), 500):
+                part = commands[start:start + 500]
+                s.sendall(b"".join(b"*%d\r\n" % len(words) + b"".join(
+                    b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words) for words in part))
+                replies += [self._reply(file) for _ in part]
+            return replies
+
+    def scan(self, pattern):
+        """All keys that match."""
+        keys, cursor = set(), "0"
+        while True:
+            cursor, found = self.call("SCAN", cursor, "MATCH", pattern, "COUNT", "5000")
+            keys.update(found)
+            if cursor == "0":
+                return sorted(keys)
+
     def info(self, name):
         for line in self.call("INFO").splitlines():
             if line.startswith(name + ":"):
@@ -215,9 +263,14 @@ def apxs(what):
 
 
 class Httpd:
-    """httpd with the event MPM, two children, one service."""
+    """
+    httpd with the event MPM, two children, one service.
 
-    def __init__(self, folder, module, pki, store_url):
+    modules: more to load, (name, path); service, server: more lines; secret: a file that several share.
+    """
+
+    def __init__(self, folder, module, pki, store_url, modules=(), backend="local", service="", server="",
+                 secret=None):
         self.folder = folder / "httpd"
         self.folder.mkdir(mode=0o755)
         self.program = os.path.join(apxs("SBINDIR"), apxs("PROGNAME"))
@@ -226,25 +279,26 @@ class Httpd:
         self.process = None
         self.url = "http://127.0.0.1:%d%s" % (self.port, PREFIX)
         self.database = self.folder / "state" / "scep.sqlite"
-        self.password_file = self._passwords()
-        self._write(module, pki, store_url)
+        self.password_file = self._passwords(secret)
+        self._write([*modules, ("scep", module)], pki.directives(backend) + service, store_url, server)
 
-    def _passwords(self):
+    def _passwords(self, shared):
         password = secrets.token_hex(16)
         digest = base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
         (self.folder / "users").write_text("%s:{SHA}%s\n" % (USER, digest))
-        secret = self.folder / "challenge.key"
-        for path, text in ((self.folder / "password", password), (secret, secrets.token_hex(32))):
+        secret = pathlib.Path(shared).read_text().strip() if shared else secrets.token_hex(32)
+        for name, text in (("password", password), ("challenge.key", secret)):
+            path = self.folder / name
             path.touch(mode=0o600)
             path.write_text(text + "\n")
         return self.folder / "password"
 
-    def _write(self, module, pki, store_url):
+    def _write(self, own, service, store_url, server):
         modules = apxs("LIBEXECDIR")
         static = command(self.program, "-l")
         text = "".join("LoadModule %s_module %s/mod_%s.so\n" % (m, modules, m) for m in MODULES
                        if "mod_%s.c" % m not in static)
-        text += "LoadModule scep_module %s\n" % module
+        text += "".join("LoadModule %s_module %s\n" % pair for pair in own)
         if os.geteuid() == 0:
             text += "User www-data\nGroup www-data\n"
         text += """ServerRoot "{0}"
@@ -276,6 +330,7 @@ ScepChallengeSecretFile {0}/challenge.key
 {7}    ScepChallengeLifetime 7d
     ScepChallengeMax 10000000
 </ScepService>
+{8}
 <Location "{6}/mscep_admin">
     AuthType Basic
     AuthName bench
@@ -283,7 +338,7 @@ ScepChallengeSecretFile {0}/challenge.key
     AuthUserFile {0}/users
     Require valid-user
 </Location>
-""".format(self.folder, self.port, THREADS, 2 * THREADS, store_url, SERVICE, PREFIX, pki.directives())
+""".format(self.folder, self.port, THREADS, 2 * THREADS, store_url, SERVICE, PREFIX, service, server)
         (self.folder / "httpd.conf").write_text(text)
 
     def start(self):
@@ -314,6 +369,13 @@ ScepChallengeSecretFile {0}/challenge.key
 
     def cpu(self):
         return cpu_seconds(self.process.pid)
+
+    def graceful(self):
+        """A graceful restart; the children from before it, once there are new ones."""
+        before = set(children(self.process.pid))
+        os.kill(self.process.pid, signal.SIGUSR1)
+        wait_until(lambda: set(children(self.process.pid)) - before, 60, "a new child after SIGUSR1")
+        return before
 
     def stop(self):
         stop(self.process)

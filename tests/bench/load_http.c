@@ -161,6 +161,8 @@ static const char *read_answer(load_connection_t *c, load_answer_t *answer)
     value = header(c->buffer, end, "Content-Type");
     snprintf(answer->type, sizeof(answer->type), "%.*s", value ? (int)strcspn(value, "\r") : 0,
              value ? value : "");
+    value = header(c->buffer, end, "Retry-After");
+    answer->retry_after = value ? atoi(value) : 0;
     value = header(c->buffer, end, "Connection");
     answer->closes = value && strncasecmp(value, "close", 5) == 0;
     head_len = (size_t)(end - c->buffer) + 4;
@@ -172,31 +174,44 @@ static const char *read_answer(load_connection_t *c, load_answer_t *answer)
     return NULL;
 }
 
-const char *load_request(load_connection_t *c, load_answer_t *answer, const char *method,
-                         const char *path, const char *headers, const void *body, size_t body_len)
+/* The whole request, to be freed; NULL: its head is too long, or no memory. */
+static char *make_request(const load_connection_t *c, const char *method, const char *path,
+                          const char *headers, const void *body, size_t body_len, size_t *len)
 {
-    const char *error = NULL;
-    char head[1024], *whole = NULL;
+    char head[1024], *whole;
     int head_len;
 
-    memset(answer, 0, sizeof(*answer));
     head_len = snprintf(head, sizeof(head),
                         "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: scep_load\r\n"
                         "%sContent-Length: %lu\r\n\r\n",
                         method, c->target->prefix, path, c->target->port, headers,
                         (unsigned long)body_len);
     if (head_len < 0 || (size_t)head_len >= sizeof(head))
-        return "request head too long";
+        return NULL;
     whole = malloc((size_t)head_len + body_len);
     if (!whole)
-        return "out of memory";
+        return NULL;
     memcpy(whole, head, (size_t)head_len);
     if (body_len)
         memcpy(whole + head_len, body, body_len);
+    *len = (size_t)head_len + body_len;
+    return whole;
+}
+
+const char *load_request(load_connection_t *c, load_answer_t *answer, const char *method,
+                         const char *path, const char *headers, const void *body, size_t body_len)
+{
+    const char *error = NULL;
+    size_t len;
+    char *whole = make_request(c, method, path, headers, body, body_len, &len);
+
+    memset(answer, 0, sizeof(*answer));
+    if (!whole)
+        return "request head too long";
     if (c->fd < 0)
         error = open_socket(c);
     if (!error)
-        error = send_all(c, whole, (size_t)head_len + body_len);
+        error = send_all(c, whole, len);
     if (!error)
         error = read_answer(c, answer);
     if ((error || answer->closes) && c->fd >= 0) {
@@ -205,4 +220,24 @@ const char *load_request(load_connection_t *c, load_answer_t *answer, const char
     }
     free(whole);
     return error;
+}
+
+void load_request_cut(load_connection_t *c, load_cut_e where, const char *method, const char *path,
+                      const char *headers, const void *body, size_t body_len)
+{
+    struct linger reset = {1, 0};
+    size_t len;
+    char byte, *whole = make_request(c, method, path, headers, body, body_len, &len);
+    const char *error = whole && c->fd < 0 ? open_socket(c) : NULL;
+
+    if (whole && !error)
+        error = send_all(c, whole, where == LOAD_CUT_HALF ? len / 2 : len);
+    if (whole && !error && where == LOAD_CUT_READING && recv(c->fd, &byte, 1, 0) < 0)
+        error = "connection lost while reading";
+    if (c->fd >= 0) {
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        close(c->fd);
+        c->fd = -1;
+    }
+    free(whole);
 }

@@ -30,6 +30,7 @@ typedef struct load_answer_t {
     char type[80];
     const unsigned char *body;
     size_t body_len;
+    int retry_after;            /* seconds; 0: it says nothing of it */
     int closes;                 /* the server ends the connection after it */
 } load_answer_t;
 
@@ -46,5 +47,18 @@ void load_connection_close(load_connection_t *c);
  */
 const char *load_request(load_connection_t *c, load_answer_t *answer, const char *method,
                          const char *path, const char *headers, const void *body, size_t body_len);
+
+/* Where a connection is cut; each ends with a reset. */
+typedef enum {
+    LOAD_CUT_HALF,              /* half of the request was sent */
+    LOAD_CUT_SENT,              /* all was sent, nothing was read */
+    LOAD_CUT_READING,           /* the first byte of the answer was read */
+    LOAD_CUTS
+} load_cut_e;
+
+/* Sends as load_request() does and cuts the connection there; whatever happens to it, the
+ * connection is closed. */
+void load_request_cut(load_connection_t *c, load_cut_e where, const char *method, const char *path,
+                      const char *headers, const void *body, size_t body_len);
 
 #endif /* LOAD_HTTP_H */

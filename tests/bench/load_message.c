@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices, requests and answers of the load generator: see load_message.h. */
+/* Devices and requests of the load generator: see load_message.h. */
 #include "load_message.h"
 
 #include <fcntl.h>
@@ -18,12 +18,6 @@
 
 #define KEY_BITS 2048
 #define MESSAGE_MAX 65536u
-#define ANSWER_MAX (1l << 20)
-#define OID_MESSAGE_TYPE "2.16.840.1.113733.1.9.2"
-#define OID_PKI_STATUS "2.16.840.1.113733.1.9.3"
-#define OID_SENDER_NONCE "2.16.840.1.113733.1.9.5"
-#define OID_RECIPIENT_NONCE "2.16.840.1.113733.1.9.6"
-#define OID_TRANSACTION_ID "2.16.840.1.113733.1.9.7"
 
 int load_set_name(X509_NAME *name, const char *cn)
 {
@@ -211,11 +205,12 @@ static CMS_ContentInfo *sign_message(BIO *content, X509 *cert, EVP_PKEY *key,
     if (cms)
         signer = CMS_add1_signer(cms, cert, key, EVP_sha256(), CMS_NOSMIMECAP);
     ok = content && signer &&
-         CMS_signed_add1_attr_by_txt(signer, OID_MESSAGE_TYPE, V_ASN1_PRINTABLESTRING, type, 2) &&
-         CMS_signed_add1_attr_by_txt(signer, OID_TRANSACTION_ID, V_ASN1_PRINTABLESTRING,
+         CMS_signed_add1_attr_by_txt(signer, LOAD_OID_MESSAGE_TYPE, V_ASN1_PRINTABLESTRING, type,
+                                     2) &&
+         CMS_signed_add1_attr_by_txt(signer, LOAD_OID_TRANSACTION_ID, V_ASN1_PRINTABLESTRING,
                                      message->transaction_id, LOAD_TRANSACTION_LEN) &&
-         CMS_signed_add1_attr_by_txt(signer, OID_SENDER_NONCE, V_ASN1_OCTET_STRING, message->nonce,
-                                     LOAD_NONCE_LEN) &&
+         CMS_signed_add1_attr_by_txt(signer, LOAD_OID_SENDER_NONCE, V_ASN1_OCTET_STRING,
+                                     message->nonce, LOAD_NONCE_LEN) &&
          CMS_final(cms, content, NULL, CMS_BINARY);
     BIO_free(content);
     if (ok)
@@ -301,144 +296,4 @@ void load_message_free(load_message_t *message)
 {
     OPENSSL_free(message->der);
     message->der = NULL;
-}
-
-/* ---- answers */
-
-/* Whether the signed attribute oid is exactly these bytes. */
-static int attribute_is(CMS_SignerInfo *signer, const char *oid, const void *data, int len)
-{
-    ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
-    int i = CMS_signed_get_attr_by_OBJ(signer, object, -1);
-    X509_ATTRIBUTE *attribute = i >= 0 ? CMS_signed_get_attr(signer, i) : NULL;
-    ASN1_TYPE *value = attribute ? X509_ATTRIBUTE_get0_type(attribute, 0) : NULL;
-    int same = value && (value->type == V_ASN1_PRINTABLESTRING ||
-                         value->type == V_ASN1_OCTET_STRING) &&
-               ASN1_STRING_length(value->value.asn1_string) == len &&
-               memcmp(ASN1_STRING_get0_data(value->value.asn1_string), data, (size_t)len) == 0;
-
-    ASN1_OBJECT_free(object);
-    return same;
-}
-
-/* The certificate for key that the CA signed among certs; NULL: none. */
-static X509 *find_certificate(STACK_OF(X509) *certs, EVP_PKEY *key, X509 *ca)
-{
-    X509 *cert;
-    int i;
-
-    for (i = 0; i < sk_X509_num(certs); i++) {
-        cert = sk_X509_value(certs, i);
-        if (EVP_PKEY_eq(X509_get0_pubkey(cert), key) == 1 &&
-            (!ca || X509_verify(cert, X509_get0_pubkey(ca)) == 1))
-            return cert;
-    }
-    return NULL;
-}
-
-/* Verifies and opens the reply; what is in it, NULL with *error set. */
-static CMS_ContentInfo *open_reply(CMS_ContentInfo *cms, const load_device_t *device,
-                                   const load_ra_t *ra, const char **error)
-{
-    STACK_OF(X509) *signers = sk_X509_new_null();
-    BIO *content = BIO_new(BIO_s_mem()), *plain = BIO_new(BIO_s_mem());
-    CMS_ContentInfo *envelope = NULL, *bag = NULL;
-
-    *error = NULL;
-    if (!signers || !content || !plain || !sk_X509_push(signers, ra->signer) ||
-        CMS_verify(cms, signers, NULL, NULL, content,
-                   CMS_NO_SIGNER_CERT_VERIFY | CMS_NOINTERN | CMS_BINARY) != 1)
-        *error = "the reply's signature is not the RA's";
-    if (!*error)
-        envelope = d2i_CMS_bio(content, NULL);
-    if (!*error && (!envelope ||
-                    CMS_decrypt(envelope, device->key, NULL, NULL, plain, CMS_BINARY) != 1))
-        *error = "the reply's envelope does not open";
-    if (!*error && (bag = d2i_CMS_bio(plain, NULL)) == NULL)
-        *error = "the reply's content cannot be read";
-    sk_X509_free(signers);
-    CMS_ContentInfo_free(envelope);
-    BIO_free(content);
-    BIO_free(plain);
-    return bag;
-}
-
-/* Verifies, opens and reads the reply; NULL, or what is wrong. */
-static const char *check_content(CMS_ContentInfo *cms, load_type_e type,
-                                 const load_device_t *device, const load_ra_t *ra)
-{
-    const char *error;
-    CMS_ContentInfo *bag = open_reply(cms, device, ra, &error);
-    STACK_OF(X509_CRL) *crls = bag ? CMS_get1_crls(bag) : NULL;
-    STACK_OF(X509) *certs = bag ? CMS_get1_certs(bag) : NULL;
-
-    if (bag && type == LOAD_GET_CRL) {
-        if (sk_X509_CRL_num(crls) != 1 ||
-            (ra->ca && X509_CRL_verify(sk_X509_CRL_value(crls, 0), X509_get0_pubkey(ra->ca)) != 1))
-            error = "the reply holds no CRL of the CA";
-    } else if (bag && !find_certificate(certs, device->key, ra->ca))
-        error = "the reply holds no certificate of the CA for the request's key";
-    sk_X509_CRL_pop_free(crls, X509_CRL_free);
-    sk_X509_pop_free(certs, X509_free);
-    CMS_ContentInfo_free(bag);
-    return error;
-}
-
-const char *load_issued_make(load_message_t *issued, const load_message_t *message,
-                             const load_device_t *devices, const load_ra_t *ra,
-                             const unsigned char *der, size_t len)
-{
-    const unsigned char *at = der;
-    const char *error = "the reply cannot be read";
-    const load_device_t *device = &devices[message->device];
-    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &at, (long)len);
-    CMS_ContentInfo *bag = cms ? open_reply(cms, device, ra, &error) : NULL;
-    STACK_OF(X509) *certs = bag ? CMS_get1_certs(bag) : NULL;
-    X509 *cert = find_certificate(certs, device->key, ra->ca);
-    int size;
-
-    *issued = *message;
-    issued->der = NULL;
-    size = cert ? i2d_X509(cert, &issued->der) : 0;
-    if (size > 0)
-        issued->der_len = (size_t)size;
-    else if (!error)
-        error = "the reply holds no certificate";
-    sk_X509_pop_free(certs, X509_free);
-    CMS_ContentInfo_free(bag);
-    CMS_ContentInfo_free(cms);
-    ERR_clear_error();
-    return error;
-}
-
-const char *load_reply_check(const load_message_t *message, const load_device_t *devices,
-                             const load_ra_t *ra, const unsigned char *der, size_t len,
-                             int thorough)
-{
-    const unsigned char *at = der;
-    const char *error = NULL;
-    CMS_ContentInfo *cms = len <= (size_t)ANSWER_MAX ? d2i_CMS_ContentInfo(NULL, &at, (long)len)
-                                                     : NULL;
-    STACK_OF(CMS_SignerInfo) *signers = NULL;
-    CMS_SignerInfo *signer;
-
-    if (cms && OBJ_obj2nid(CMS_get0_type(cms)) == NID_pkcs7_signed)
-        signers = CMS_get0_SignerInfos(cms);
-    signer = sk_CMS_SignerInfo_num(signers) == 1 ? sk_CMS_SignerInfo_value(signers, 0) : NULL;
-    if (!signer)
-        error = "the reply is not a SignedData with one signer";
-    else if (!attribute_is(signer, OID_MESSAGE_TYPE, "3", 1))
-        error = "the reply is not a CertRep";
-    else if (!attribute_is(signer, OID_PKI_STATUS, "0", 1))
-        error = "pkiStatus is not SUCCESS";
-    else if (!attribute_is(signer, OID_TRANSACTION_ID, message->transaction_id,
-                           LOAD_TRANSACTION_LEN))
-        error = "the reply has another transactionID";
-    else if (!attribute_is(signer, OID_RECIPIENT_NONCE, message->nonce, LOAD_NONCE_LEN))
-        error = "the reply's recipientNonce is not the request's senderNonce";
-    else if (thorough)
-        error = check_content(cms, message->type, &devices[message->device], ra);
-    CMS_ContentInfo_free(cms);
-    ERR_clear_error();
-    return error;
 }

@@ -12,6 +12,14 @@
 
 #define LOAD_TRANSACTION_LEN 40
 #define LOAD_NONCE_LEN 16
+#define LOAD_LEAF_LEN 64
+
+/* The signed attributes, RFC 8894 section 3.2.1 */
+#define LOAD_OID_MESSAGE_TYPE "2.16.840.1.113733.1.9.2"
+#define LOAD_OID_PKI_STATUS "2.16.840.1.113733.1.9.3"
+#define LOAD_OID_SENDER_NONCE "2.16.840.1.113733.1.9.5"
+#define LOAD_OID_RECIPIENT_NONCE "2.16.840.1.113733.1.9.6"
+#define LOAD_OID_TRANSACTION_ID "2.16.840.1.113733.1.9.7"
 
 /* messageType, RFC 8894 section 3.2.1.2 */
 typedef enum {
@@ -91,5 +99,13 @@ void load_message_free(load_message_t *message);
 const char *load_reply_check(const load_message_t *message, const load_device_t *devices,
                              const load_ra_t *ra, const unsigned char *der, size_t len,
                              int thorough);
+
+/*
+ * What a CertRep decided about message, its signature and envelope opened: leaf is the SHA-256 of
+ * the certificate in hex, "" for a refusal.  NULL, or what is wrong with it (PENDING too).
+ */
+const char *load_reply_decide(const load_message_t *message, const load_device_t *devices,
+                              const load_ra_t *ra, const unsigned char *der, size_t len,
+                              char leaf[LOAD_LEAF_LEN + 1]);
 
 #endif /* LOAD_MESSAGE_H */

@@ -14,6 +14,7 @@
  */
 #include "load_http.h"
 #include "load_message.h"
+#include "load_setup.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -28,7 +29,6 @@
 #define DEVICES 16
 #define THREADS_MAX 256
 #define COUNT_MAX 2000000
-#define CHALLENGE_MAX 255
 
 typedef struct options_t {
     load_target_t target;
@@ -168,55 +168,22 @@ static int report(const work_t *work, const char *mode, double seconds)
 
 /* ---- mint */
 
-/* Sets the header of Basic authentication; the password is read from a file. */
-static void set_authorization(work_t *work)
-{
-    char password[256] = "", both[512], encoded[700];
-    FILE *file = fopen(work->options->password_file, "r");
-    int len;
-
-    if (!file || !fgets(password, sizeof(password), file))
-        die("cannot read the password's file");
-    fclose(file);
-    password[strcspn(password, "\r\n")] = '\0';
-    len = snprintf(both, sizeof(both), "%s:%s", work->options->user, password);
-    if (len < 0 || len > 300)
-        die("user and password are too long");
-    EVP_EncodeBlock((unsigned char *)encoded, (unsigned char *)both, len);
-    snprintf(work->headers, sizeof(work->headers),
-             "Authorization: Basic %s\r\nAccept: application/json\r\n", encoded);
-    OPENSSL_cleanse(password, sizeof(password));
-    OPENSSL_cleanse(both, sizeof(both));
-    OPENSSL_cleanse(encoded, sizeof(encoded));
-}
-
 /* Reads one challenge. */
 static void mint_one(work_t *work, load_connection_t *c, int i)
 {
-    static const char member[] = "\"challenge\":\"";
     result_t *result = &work->results[i];
-    load_answer_t answer;
-    const char *at = NULL;
-    size_t len = 0;
+    char challenge[LOAD_CHALLENGE_MAX + 1];
 
-    result->error = load_request(c, &answer, "GET", "/mscep_admin", work->headers, NULL, 0);
-    if (result->error)
-        return;
-    if (answer.status == 200 && strcmp(answer.type, "application/json") == 0)
-        at = strstr((const char *)answer.body, member);
-    if (at)
-        len = strspn(at + sizeof(member) - 1, "0123456789ABCDEFabcdef");
-    if (len == 0 || len > CHALLENGE_MAX) {
-        result->error = answer.status == 200 ? "no challenge in the answer" : "status is not 200";
-        return;
-    }
-    result->reply = (unsigned char *)strndup(at + sizeof(member) - 1, len);
+    result->error = load_mint(c, work->headers, challenge);
+    if (!result->error)
+        result->reply = (unsigned char *)strdup(challenge);
 }
 
 /* Mints and writes the challenges; the exit status. */
 static int mint(const options_t *options)
 {
     work_t work = {0};
+    const char *error;
     double seconds;
     FILE *out;
     int fd, i, bad;
@@ -224,7 +191,10 @@ static int mint(const options_t *options)
     work.options = options;
     work.count = options->count;
     work.results = need((size_t)work.count, sizeof(*work.results));
-    set_authorization(&work);
+    error = load_authorization(work.headers, sizeof(work.headers), options->user,
+                               options->password_file);
+    if (error)
+        die(error);
     fd = open(options->challenges, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     out = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (!out)
@@ -275,28 +245,10 @@ static int get(const options_t *options)
 
 /* ---- prepare */
 
-/* Reads the RA's certificates from the server. */
-static void get_ra(work_t *work)
-{
-    load_connection_t c;
-    load_answer_t answer;
-    const char *error;
-
-    load_connection_init(&c, &work->options->target, work->options->timeout);
-    error = load_request(&c, &answer, "GET", "/mscep/mscep.dll?operation=GetCACert", "", NULL, 0);
-    if (!error)
-        error = answer.status != 200
-                    ? "GetCACert: the status is not 200"
-                    : load_ra_parse(&work->ra, answer.type, answer.body, answer.body_len);
-    if (error)
-        die(error);
-    load_connection_close(&c);
-}
-
 /* Reads the challenges. */
 static void read_challenges(work_t *work)
 {
-    char line[CHALLENGE_MAX + 2];
+    char line[LOAD_CHALLENGE_MAX + 2];
     FILE *in = fopen(work->options->challenges, "r");
 
     if (!in)
@@ -352,7 +304,9 @@ static int prepare(const options_t *options)
     error = load_devices(work.devices, DEVICES, options->keys);
     if (error)
         die(error);
-    get_ra(&work);
+    error = load_ra_get(&work.ra, &options->target, options->timeout);
+    if (error)
+        die(error);
     if (options->certificates)
         work.issued = read_messages(&work, options->certificates);
     else
@@ -461,7 +415,9 @@ static int send_messages(const options_t *options)
     error = load_devices(work.devices, DEVICES, options->keys);
     if (error)
         die(error);
-    get_ra(&work);
+    error = load_ra_get(&work.ra, &options->target, options->timeout);
+    if (error)
+        die(error);
     work.messages = read_messages(&work, options->messages);
     work.results = need((size_t)work.count, sizeof(*work.results));
     seconds = run_threads(&work, options->connections, send_one);

@@ -34,6 +34,16 @@ def of_redis(redis):
     return rows
 
 
+def of_redis_at_once(redis):
+    """The same of very many rows; redis has scan(pattern) and calls(commands)."""
+    keys = redis.scan("*:inv:*")
+    entries = dict(redis.calls([["HMGET", key, "tx", "digest"] for key in keys]))
+    keys = redis.scan("*:tx:*")
+    found = redis.calls([["HMGET", key, "state", "transaction_id", "challenge"] for key in keys])
+    return [dict(tx=tx, txid=txid, state=state, challenge=challenge or "", leaf=entries.get(tx))
+            for tx, (state, txid, challenge) in zip((key.rsplit(":", 1)[1] for key in keys), found)]
+
+
 def check(clients, store, signed=None):
     """
     Fails with what is wrong; gives how many certificates the CA signed that nobody was given.
