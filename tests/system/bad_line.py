@@ -141,7 +141,7 @@ class Connection:
     """One that came over the line."""
 
     def __init__(self, line, accepted):
-        self.line, self.ends, self.fault = line, {"up": accepted}, line.next_fault()
+        self.line, self.ends, self.fault = line, {"up": accepted}, line.fault
         self.count, self.answer, self.said, self.is_hit = {"up": 0, "down": 0}, 0, bytearray(), False
 
     def hit(self):
@@ -234,7 +234,7 @@ class Line:
         self.target, self.contexts, self.port = target, None, env.free_port()
         self.lock, self.mended = threading.Lock(), threading.Event()
         self.connections, self.begun = [], []       # those that are there; all
-        self.hits, self.faults, self.always, self.listener = [], [], Fault(), None
+        self.hits, self.fault, self.listener = [], Fault(), None
         self.mended.set()
         self._listen()
 
@@ -253,10 +253,6 @@ class Line:
                 self.connections.append(connection)
                 self.begun.append(connection)
             threading.Thread(target=connection.run, daemon=True).start()
-
-    def next_fault(self):
-        with self.lock:
-            return self.faults.pop(0) if self.faults else self.always
 
     def inside(self, made=None):
         """From now on inside of TLS, by contexts(); None: outside."""
@@ -286,19 +282,13 @@ class Line:
         """All new connections have it, and those that are there if it is for kept ones; else they are ended."""
         self.mended.clear()
         self.hits.clear()
-        self.always = fault
+        self.fault = fault
         if not fault.kept:
             self.drop()
             return
         with self.lock:
             for connection in self.connections:
                 connection.count, connection.fault = {"up": 0, "down": 0}, fault
-
-    def breaks_in_turn(self, faults, then):
-        """Each new connection has the next of them, further ones have another one."""
-        with self.lock:
-            self.faults = list(faults)
-        self.breaks(then)
 
     def refuses(self):
         """Nobody listens."""
@@ -307,9 +297,9 @@ class Line:
 
     def mend(self):
         with self.lock:
-            self.always, self.faults = Fault(), []
+            self.fault = Fault()
             for connection in self.connections:
-                connection.fault = self.always
+                connection.fault = self.fault
         self.mended.set()
         if self.listener is None:
             self._listen()
