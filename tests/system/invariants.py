@@ -21,14 +21,21 @@ def of_sqlite(path):
     return rows
 
 
+def _hashes(redis, pattern, *fields):
+    """Of all keys of a pattern the key and its fields, by one command."""
+    script = ("local out = {} for _, key in ipairs(redis.call('KEYS', ARGV[1])) do out[#out + 1] = key "
+              "for i = 2, #ARGV do out[#out + 1] = redis.call('HGET', key, ARGV[i]) or '' end end "
+              "out[#out + 1] = 'end' return out")
+    words = redis.command("eval", script, "0", pattern, *fields).split("\n")
+    assert words.pop() == "end" and len(words) % (1 + len(fields)) == 0, words[-3:]
+    return [words[at:at + 1 + len(fields)] for at in range(0, len(words), 1 + len(fields))]
+
+
 def of_redis(redis):
     """The store's view of Redis; redis has command(*words)."""
-    entries = {}
-    for key in redis.command("--scan", "--pattern", "*:inv:*").split():
-        entries[redis.command("hget", key, "tx")] = redis.command("hget", key, "digest")
+    entries = {tx: digest for _, tx, digest in _hashes(redis, "*:inv:*", "tx", "digest")}
     rows = []
-    for key in redis.command("--scan", "--pattern", "*:tx:*").split():
-        state, txid, challenge = redis.command("hmget", key, "state", "transaction_id", "challenge").split("\n")
+    for key, state, txid, challenge in _hashes(redis, "*:tx:*", "state", "transaction_id", "challenge"):
         tx = key.rsplit(":", 1)[1]
         rows.append(dict(tx=tx, txid=txid, state=state, challenge=challenge, leaf=entries.get(tx)))
     return rows
