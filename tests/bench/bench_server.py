@@ -18,7 +18,7 @@ import time
 SERVICE, PREFIX, USER = "bench", "/certsrv", "mdm"
 MODULES = ("mpm_event", "unixd", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic",
            "log_config")
-THREADS = 64                # per child, more than connections: event closes idle connections when threads are short
+THREADS = 64                # per child at least: event closes idle connections when threads are short
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -105,20 +105,26 @@ def cpu_seconds(pid):
     return total / TICKS
 
 
-class Pki:
-    """A CA and its RA, RSA-2048 everywhere."""
+KEYS = {"rsa2048": ("RSA", "rsa_keygen_bits:2048"), "rsa3072": ("RSA", "rsa_keygen_bits:3072"),
+        "rsa4096": ("RSA", "rsa_keygen_bits:4096"), "p256": ("EC", "ec_paramgen_curve:P-256")}
 
-    def __init__(self, folder):
-        self.folder = folder
+
+class Pki:
+    """A CA with a key of that kind and its RA, whose keys and all others are RSA-2048."""
+
+    def __init__(self, folder, ca_key="rsa2048"):
+        self.folder, self.ca_key = folder, ca_key
         folder.mkdir(mode=0o755)
         self._self_signed("ca", "Bench CA")
         self._issued("ra-sign", "digitalSignature")
         self._issued("ra-enc", "keyEncipherment")
         self._crl()
         self._self_signed("next", "Bench CA 2", 7300)
+        self._issued("redis", "digitalSignature", "subjectAltName=IP:127.0.0.1\n")
 
     def _key(self, name):
-        command("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
+        algorithm, option = KEYS[self.ca_key if name == "ca" else "rsa2048"]
+        command("openssl", "genpkey", "-algorithm", algorithm, "-pkeyopt", option,
                 "-out", self.folder / (name + ".key"))
         (self.folder / (name + ".key")).chmod(0o600)
 
@@ -136,11 +142,11 @@ class Pki:
         command("openssl", "ca", "-gencrl", "-config", config, "-cert", self.folder / "ca.pem",
                 "-keyfile", self.folder / "ca.key", "-out", self.folder / "crl.pem")
 
-    def _issued(self, name, usage):
+    def _issued(self, name, usage, more=""):
         self._key(name)
         request, extensions = self.folder / (name + ".csr"), self.folder / (name + ".ext")
         extensions.write_text("keyUsage=critical,%s\nsubjectKeyIdentifier=hash\n"
-                              "authorityKeyIdentifier=keyid\n" % usage)
+                              "authorityKeyIdentifier=keyid\n%s" % (usage, more))
         command("openssl", "req", "-new", "-key", self.folder / (name + ".key"), "-subj",
                 "/CN=Bench " + name, "-out", request)
         command("openssl", "x509", "-req", "-in", request, "-CA", self.folder / "ca.pem", "-CAkey",
@@ -158,28 +164,21 @@ class Pki:
                 "    ScepCABackend {1} certificate={0}/ca.pem key={0}/ca.key {2}\n").format(f, name, more)
 
 
-class Redis:
-    """A redis-server on a unix socket or on TCP, with an append-only file synced every second."""
+class RedisNode:
+    """One redis-server with a unix socket for ourselves, and an append-only file synced every second."""
 
-    def __init__(self, folder, tcp):
-        self.folder = folder / "redis"
+    def __init__(self, folder, name, words):
+        self.folder = folder / name
         self.folder.mkdir(mode=0o755)
-        self.port = free_port() if tcp else 0
         self.socket = self.folder / "s"
-        self.url = "redis://127.0.0.1:%d" % self.port if tcp else "redis+unix://%s" % self.socket
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             raise Failure("redis-server is not installed")
         self.version = command(program, "--version").split("v=")[1].split()[0]
         self.process = spawn(
-            [program, "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket,
-             "--unixsocketperm", "777", "--dir", self.folder, "--save", "", "--appendonly", "no",
-             "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"], self.folder, "redis")
-        try:
-            wait_until(lambda: self.socket.exists() and self.call("PING") == "PONG", 10, "redis-server")
-        except Failure:
-            self.stop()
-            raise
+            [program, "--bind", "127.0.0.1", "--unixsocket", self.socket, "--unixsocketperm", "777",
+             "--dir", self.folder, "--save", "", "--appendonly", "no", "--appendfsync", "everysec",
+             "--auto-aof-rewrite-percentage", "0", *words], self.folder, "redis")
 
     def call(self, *words, timeout=600):
         """One command; a reply of one line or of nested arrays, as redis-cli would show it."""
@@ -232,6 +231,9 @@ class Redis:
                 return line.split(":", 1)[1]
         return None
 
+    def is_up(self):
+        return self.socket.exists() and self.call("PING") == "PONG"
+
     def keep(self):
         """Switches the append-only file on and waits until it is written."""
         self.call("CONFIG", "SET", "appendonly", "yes")
@@ -240,11 +242,74 @@ class Redis:
         if self.info("aof_enabled") != "1":
             raise Failure("redis-server does not keep an append-only file")
 
+
+class Redis:
+    """The nodes of a store, by its name: redis (a unix socket), redis-tcp, redis-tls, redis-cluster (three masters)."""
+
+    def __init__(self, folder, name, pki=None):
+        self.folder = folder / "redis"
+        self.folder.mkdir(mode=0o755)
+        ports = [free_port() for _ in range(3 if name == "redis-cluster" else 1)]
+        here = "127.0.0.1:%d" % ports[0]
+        self.ca_file = pki.folder / "ca.pem" if pki else None
+        words = [["--port", port] for port in ports]
+        if name == "redis":
+            words = [["--port", 0]]
+        elif name == "redis-tls":
+            words = [["--port", 0, "--tls-port", ports[0], "--tls-auth-clients", "no", "--tls-cert-file",
+                      pki.folder / "redis.pem", "--tls-key-file", pki.folder / "redis.key", "--tls-ca-cert-file",
+                      self.ca_file]]
+        elif name == "redis-cluster":
+            words = [["--port", port, "--cluster-enabled", "yes", "--cluster-port", free_port()] for port in ports]
+        self.nodes = []
+        try:
+            for number, more in enumerate(words):
+                self.nodes.append(RedisNode(self.folder, str(number), more))
+            for node in self.nodes:
+                wait_until(node.is_up, 10, "redis-server")
+            if name == "redis-cluster":
+                self._join(ports)
+        except Failure:
+            self.stop()
+            raise
+        self.version = self.nodes[0].version
+        self.url = {"redis": "redis+unix://%s" % self.nodes[0].socket, "redis-tcp": "redis://" + here,
+                    "redis-tls": "rediss://" + here,
+                    "redis-cluster": "redis+cluster://" + ",".join("127.0.0.1:%d" % port for port in ports)}[name]
+
+    def _join(self, ports):
+        command("redis-cli", "--cluster", "create", *("127.0.0.1:%d" % port for port in ports), "--cluster-yes")
+        wait_until(lambda: all("cluster_state:ok" in node.call("CLUSTER", "INFO") for node in self.nodes), 60,
+                   "the cluster")
+
+    def owner(self):
+        """The node that has the service's keys."""
+        if len(self.nodes) == 1:
+            return self.nodes[0]
+        slot = int(self.nodes[0].call("CLUSTER", "KEYSLOT", "{scep:%s}:" % SERVICE))
+        for first, last, master, *_ in self.nodes[0].call("CLUSTER", "SLOTS"):
+            if int(first) <= slot <= int(last):
+                return next(node for node in self.nodes if node.call("CLUSTER", "MYID") == master[2])
+        raise Failure("no node of the cluster has the service's keys")
+
+    def keep(self):
+        for node in self.nodes:
+            node.keep()
+
+    def memory(self, what="used_memory"):
+        return sum(int(node.info(what)) for node in self.nodes)
+
     def cpu(self):
-        return cpu_seconds(self.process.pid)
+        return sum(cpu_seconds(node.process.pid) for node in self.nodes)
+
+    def cpu_exact(self):
+        """Seconds of the threads that run the commands, to the nanosecond."""
+        return sum(int(pathlib.Path("/proc/%d/schedstat" % node.process.pid).read_text().split()[0])
+                   for node in self.nodes) / 1e9
 
     def stop(self):
-        stop(self.process)
+        for node in self.nodes:
+            stop(node.process)
 
 
 def wait_until(ready, seconds, what):
@@ -264,13 +329,13 @@ def apxs(what):
 
 class Httpd:
     """
-    httpd with the event MPM, two children, one service.
+    httpd with the event MPM, two children of so many threads, one service.
 
     modules: more to load, (name, path); service, server: more lines; secret: a file that several share.
     """
 
     def __init__(self, folder, module, pki, store_url, modules=(), backend="local", service="", server="",
-                 secret=None):
+                 secret=None, threads=THREADS):
         self.folder = folder / "httpd"
         self.folder.mkdir(mode=0o755)
         self.program = os.path.join(apxs("SBINDIR"), apxs("PROGNAME"))
@@ -280,7 +345,8 @@ class Httpd:
         self.url = "http://127.0.0.1:%d%s" % (self.port, PREFIX)
         self.database = self.folder / "state" / "scep.sqlite"
         self.password_file = self._passwords(secret)
-        self._write([*modules, ("scep", module)], pki.directives(backend) + service, store_url, server)
+        self._write([*modules, ("scep", module)], pki.directives(backend) + service, store_url, server,
+                    threads)
 
     def _passwords(self, shared):
         password = secrets.token_hex(16)
@@ -293,7 +359,7 @@ class Httpd:
             path.write_text(text + "\n")
         return self.folder / "password"
 
-    def _write(self, own, service, store_url, server):
+    def _write(self, own, service, store_url, server, threads):
         modules = apxs("LIBEXECDIR")
         static = command(self.program, "-l")
         text = "".join("LoadModule %s_module %s/mod_%s.so\n" % (m, modules, m) for m in MODULES
@@ -312,6 +378,7 @@ LogFormat "%h %u %t \\"%r\\" %>s %b" common
 CustomLog access_log common
 StartServers 2
 ServerLimit 2
+ThreadLimit {2}
 ThreadsPerChild {2}
 MaxRequestWorkers {3}
 MinSpareThreads 1
@@ -338,7 +405,7 @@ ScepChallengeSecretFile {0}/challenge.key
     AuthUserFile {0}/users
     Require valid-user
 </Location>
-""".format(self.folder, self.port, THREADS, 2 * THREADS, store_url, SERVICE, PREFIX, service, server)
+""".format(self.folder, self.port, threads, 2 * threads, store_url, SERVICE, PREFIX, service, server)
         (self.folder / "httpd.conf").write_text(text)
 
     def start(self):

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define DEVICES 16
-#define THREADS_MAX 256
+#define THREADS_MAX 1024
 #define COUNT_MAX 2000000
 
 typedef struct options_t {
@@ -158,10 +158,11 @@ static int report(const work_t *work, const char *mode, double seconds)
     qsort(ms, (size_t)good, sizeof(*ms), compare);
     printf("{\"mode\": \"%s\", \"count\": %d, \"failures\": %d, \"seconds\": %.4f, "
            "\"per_second\": %.1f, \"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, "
-           "\"max_ms\": %.3f, \"first_failure\": \"%s\"}\n",
+           "\"p999_ms\": %.3f, \"max_ms\": %.3f, \"first_failure\": \"%s\"}\n",
            mode, work->count, bad, seconds, seconds > 0 ? good / seconds : 0,
            good ? ms[good / 2] : 0, good ? ms[(int)(good * 0.9)] : 0,
-           good ? ms[(int)(good * 0.99)] : 0, good ? ms[good - 1] : 0, first);
+           good ? ms[(int)(good * 0.99)] : 0, good ? ms[(int)(good * 0.999)] : 0,
+           good ? ms[good - 1] : 0, first);
     free(ms);
     return bad;
 }
