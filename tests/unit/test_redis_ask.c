@@ -32,7 +32,7 @@ static redis_client_t *moving_slot(apr_interval_time_t relocate)
 static redisReply *send_moving(redis_client_t *client, int repeatable)
 {
     static const char *argv[1] = {"PING"};
-    redis_call_t call = {1, argv, NULL, "k", repeatable, 0, 0};
+    redis_call_t call = {.argc = 1, .argv = argv, .key = "k", .repeatable = repeatable};
     redisReply *reply;
 
     (void)redis_client_call(&reply, client, &call, fixture_pool());
