@@ -58,7 +58,7 @@ void storm_threads(int count, void *(*run)(void *), void *baton)
     pthread_t ids[STORM_THREADS_MAX];
     int i, made = 0;
 
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < count && i < STORM_THREADS_MAX; i++) {
         if (pthread_create(&ids[made], NULL, run, baton) == 0)
             made++;
     }
@@ -75,9 +75,14 @@ static void usage(void)
          "                       [--connections K] [--cut PERCENT] [--seed N] [--seconds N]\n"
          "       scep_storm soak --url URL --keys FILE --user NAME --password-file FILE\n"
          "                       [--connections K] [--seconds N] [--every SECONDS]\n"
+         "       scep_storm overload --url URL --keys FILE --messages FILE --rate N\n"
+         "                       [--connections K] [--seconds N]\n"
          "race: two devices want each challenge, at different hosts; so many of a hundred\n"
          "requests are cut and sent again until they are decided; --journal is what they saw.\n"
          "soak: devices read a challenge and enroll without pause; figures after each --every.\n"
+         "overload: so many messages are sent each second, each on a connection of its own, at\n"
+         "most K at once; who gets 503 comes again after Retry-After; GetCACert is timed\n"
+         "meanwhile.  --rate 0: only that.\n"
          "URL is http://127.0.0.1:PORT/PREFIX of the service; no other host is accepted.\n"
          "Also: --timeout SECONDS of one request (30).  --keys is made when it is not there.");
 }
@@ -113,6 +118,7 @@ static void parse(storm_t *storm, int argc, char **argv)
         {"challenges", 1, NULL, 'c'},  {"keys", 1, NULL, 'k'},    {"journal", 1, NULL, 'j'},
         {"connections", 1, NULL, 'K'}, {"timeout", 1, NULL, 't'}, {"seconds", 1, NULL, 's'},
         {"every", 1, NULL, 'e'},       {"cut", 1, NULL, 'x'},     {"seed", 1, NULL, 'S'},
+        {"rate", 1, NULL, 'r'},        {"messages", 1, NULL, 'm'},
         {NULL, 0, NULL, 0}};
     int c;
 
@@ -124,7 +130,9 @@ static void parse(storm_t *storm, int argc, char **argv)
         case 'c': storm->challenges = optarg; break;
         case 'k': storm->keys = optarg; break;
         case 'j': storm->journal = optarg; break;
-        case 'K': storm->connections = (int)number(optarg, STORM_THREADS_MAX); break;
+        case 'K': storm->connections = (int)number(optarg, STORM_CONNECTIONS_MAX); break;
+        case 'r': storm->rate = (int)number(optarg, 1000000); break;
+        case 'm': storm->messages = optarg; break;
         case 't': storm->timeout = (int)number(optarg, 3600); break;
         case 's': storm->seconds = (int)number(optarg, 7 * 86400); break;
         case 'e': storm->every = (int)number(optarg, 86400); break;
@@ -164,6 +172,8 @@ int main(int argc, char **argv)
         storm_die(error);
     if (strcmp(mode, "race") == 0 && storm.challenges && storm.journal)
         status = storm_race(&storm);
+    else if (strcmp(mode, "overload") == 0 && (storm.messages || !storm.rate))
+        status = storm_overload(&storm);
     else if (strcmp(mode, "soak") == 0 && storm.user && storm.password_file)
         status = storm_soak(&storm);
     else

@@ -14,6 +14,7 @@
 
 #define STORM_DEVICES 16
 #define STORM_THREADS_MAX 256
+#define STORM_CONNECTIONS_MAX 10000
 #define STORM_HOSTS_MAX 8
 #define STORM_PKI_OPERATION "/mscep/mscep.dll?operation=PKIOperation"
 #define STORM_PKI_TYPE "Content-Type: application/x-pki-message\r\n"
@@ -43,7 +44,7 @@ void *storm_need(size_t count, size_t size);
 /* The next of a row of random numbers, which state is; from 0 to below 1. */
 double storm_random(uint64_t *state);
 
-/* Runs so many threads with the same baton and waits for them. */
+/* Runs so many threads (at most STORM_THREADS_MAX) with the same baton and waits for them. */
 void storm_threads(int count, void *(*run)(void *), void *baton);
 
 /*
@@ -52,5 +53,6 @@ void storm_threads(int count, void *(*run)(void *), void *baton);
  */
 int storm_race(storm_t *storm);
 int storm_soak(storm_t *storm);
+int storm_overload(storm_t *storm);
 
 #endif /* STORM_H */

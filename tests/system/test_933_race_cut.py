@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The short form of tests/bench/race and soak: races with cut connections, and enrollments through restarts."""
+"""The short form of tests/bench/race, soak and overload: connections cut, restarts under load, too many requests."""
 import json
 import subprocess
 
@@ -42,7 +42,19 @@ def test_restarts_under_load(bench, store):
     assert len(figures["rows"]) >= 3 and figures["total"]["enrolled"] > 0
 
 
+def test_more_than_can_be_done(bench):
+    """Who is served has a certificate, nobody else gets anything but 503 with Retry-After, GetCACert is answered."""
+    status, figures, text = bench("overload", "--count", "100", "--loops", "1", "--times", "10", "--seconds", "3",
+                                  "--server", "ScepConcurrency 1 1 50ms")
+    assert status == 0, text
+    hard = figures["overload"]
+    assert hard["served"] > 0 and hard["unavailable"] > 0 and hard["probes"] > 0
+    assert hard["other"] == 0 and hard["probes_failed"] == 0 and not hard["wrong"]
+    assert hard["served"] + hard["unavailable"] <= hard["offered"]
+
+
 @pytest.mark.parametrize("name, words, says", [
+    ("overload", ["--times", "1"], "--times above 1"), ("overload", ["--loops", "61"], "--loops takes numbers"),
     ("race", ["--count", "1"], "--count from 2"), ("race", ["--cut", "51"], "--cut 0 to 50"),
     ("race", ["--connections", "61"], "--connections 1 to 60"), ("soak", ["--every", "1"], "--every from 2"),
     ("soak", ["--minutes", "0.5"], "one generation at least"), ("soak", ["--store", "paper"], "invalid choice")])
