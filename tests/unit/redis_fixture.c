@@ -22,7 +22,8 @@ static const volatile char *answer_of(const redis_fixture_peer_t *peer, const ch
     const volatile char *answer = peer->shared->answer;
 
     if (strstr(command, "COUNTKEYSINSLOT"))
-        return peer->shared->count;
+        return peer->shared->leaving > 0 && peer->shared->leaving-- ? ":1\r\n"
+                                                                    : peer->shared->count;
     if (strstr(command, "ASKING")) {
         *asking = 1;
         return *peer->shared->asking ? peer->shared->asking : OK;

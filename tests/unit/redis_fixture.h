@@ -23,6 +23,7 @@ typedef struct redis_fixture_peer_t {
         int commands; /* how many it was sent */
         int noscript; /* knows no script by its digest */
         int asked;    /* how many came after ASKING */
+        int leaving;  /* how many times it says that it has a key, before count */
         char answer[1024];
         /* "": +OK to ASKING; how many keys it has; the answer to what no ASKING came before */
         char asking[64], count[64], unasked[64];
