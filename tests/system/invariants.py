@@ -43,7 +43,7 @@ def of_redis(redis):
 
 def of_redis_at_once(redis):
     """The same of very many rows; redis has scan(pattern) and calls(commands)."""
-    keys = redis.scan("*:inv:*")
+    keys = redis.scan("*:inv:*:*")
     entries = dict(redis.calls([["HMGET", key, "tx", "digest"] for key in keys]))
     keys = redis.scan("*:tx:*")
     found = redis.calls([["HMGET", key, "state", "transaction_id", "challenge"] for key in keys])
