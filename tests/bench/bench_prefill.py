@@ -13,10 +13,12 @@ from bench_server import Failure, SERVICE
 PREFIX = "{scep:%s}:" % SERVICE
 STEP = 2000
 
-# An id is eight digits that spread over all ids, by an odd factor below 2^29 so that Lua's numbers hold the product,
-# and the number of the copy; each kind of id has a factor.
-FACTORS = {"tx": 268435399, "poll": 251658227, "csr": 234881033, "challenge": 218103811, "nonce": 201326597,
-           "serial": 184549429, "digest": 167772161, "tid": 150994957, "open": 134217757}
+# An id is eight digits that spread evenly over all ids, and the number of the copy.  Each kind has a factor, the
+# fraction of a root times 2^29: below that Lua's numbers hold the product; one near a power of two would make clusters,
+# and then new ids find their pages in the cache.
+FACTORS = {"tx": 222379213, "poll": 393016785, "csr": 126738031, "challenge": 346685095,
+           "nonce": 169986639, "serial": 325102865, "digest": 66091829, "tid": 192682403,
+           "open": 427258795}
 
 
 def _id(kind, length):
