@@ -3,6 +3,7 @@
 #include "ca_peer_fixture.h"
 
 #include "../../ca_backend/ca_certs.h"
+#include "../../common/http_client.h"
 #include <apr_strings.h>
 #include <openssl/cms.h>
 #include <string.h>
@@ -203,4 +204,35 @@ void ca_peer_check_value(ca_peer_t *peer, const char *status, const char *before
 
     c.body = apr_pstrcat(fixture_pool(), before, values[i], after, NULL);
     ca_peer_check(peer, &c, NULL);
+}
+
+void ca_peer_check_revocation(ca_peer_t *peer, int reason, apr_status_t rv)
+{
+    ASN1_INTEGER *serial = ASN1_INTEGER_new();
+    apr_status_t came;
+    outcome_t out;
+
+    outcome_init(&out);
+    ASN1_INTEGER_set(serial, 0x1234567);
+    http_client_end_calls(HTTP_END_QUESTIONS);
+    came = ca_revoke(peer->ca, serial, reason, &out, fixture_pool());
+    http_client_end_calls(HTTP_END_NONE);
+    ASN1_INTEGER_free(serial);
+    ck_assert_msg(came == rv, "status %d: %s", came, out.detail);
+}
+
+void ca_peer_check_chain(ca_peer_t *peer, apr_status_t rv)
+{
+    STACK_OF(X509) *found = NULL;
+    int asked;
+
+    ck_assert_int_eq(ca_chain(peer->ca, &found, peer->log, fixture_pool()), rv);
+    if (rv != APR_SUCCESS) {
+        return;
+    }
+    ck_assert_int_eq(X509_cmp(sk_X509_value(found, 0), peer->issuer), 0);
+    asked = *peer->server->requests;
+    ck_assert_int_gt(asked, 0);
+    ck_assert_int_eq(ca_chain(peer->ca, &found, peer->log, fixture_pool()), rv);
+    ck_assert_int_eq(*peer->server->requests, asked);
 }

@@ -51,6 +51,16 @@ void ca_peer_check(ca_peer_t *peer, const ca_peer_case_t *c, const char *cookie)
 void ca_peer_check_value(ca_peer_t *peer, const char *status, const char *before,
                          const char *after, int i);
 
+/*
+ * Revokes the certificate with the serial number 0x01234567 for a reason, as the CA answers now;
+ * also while the process ends, since nobody else would revoke what must not be.
+ */
+void ca_peer_check_revocation(ca_peer_t *peer, int reason, apr_status_t rv);
+
+/* Asks the CA, which has no ScepCAChain, for its chain.  With APR_SUCCESS it begins with the
+ * CA's certificate, and another look asks nobody. */
+void ca_peer_check_chain(ca_peer_t *peer, apr_status_t rv);
+
 /* A file with a client's certificate and its key; "certificate=FILE" and "key=FILE". */
 const char *ca_peer_certificate_word(void);
 const char *ca_peer_key_word(void);

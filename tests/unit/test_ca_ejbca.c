@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* EJBCA's answers, good and bad: certificates in its forms, CAs, revocation. */
-#include "../../common/http_client.h"
 #include "ca_peer_fixture.h"
 
 #include <string.h>
@@ -108,30 +107,22 @@ static const struct {
     {"", "200 OK", APR_EGENERAL},
 };
 
-/* Also while the process ends: nobody else would revoke what must not be. */
 START_TEST(revocation)
 {
     static const int reasons[] = {0, 1, 3, 4, 5, 9, 1};
     static const char *const names[] = {"UNSPECIFIED", "KEY_COMPROMISE", "AFFILIATION_CHANGED",
                                         "SUPERSEDED", "CESSATION_OF_OPERATION"};
     ca_peer_t *peer = make(NULL, 1);
-    ASN1_INTEGER *serial = ASN1_INTEGER_new();
     const char *request = peer->server->routes[0].request;
-    outcome_t out;
 
-    ASN1_INTEGER_set(serial, 0x1234567);
     ca_peer_route(peer, 0, "/revoke", revocations[_i].status, JSON, "{}");
     ca_peer_says(peer, "200 OK", JSON, revocations[_i].cas);
-    http_client_end_calls(HTTP_END_QUESTIONS);
-    ck_assert_int_eq(ca_revoke(peer->ca, serial, reasons[_i], &out, fixture_pool()),
-                     revocations[_i].rv);
-    http_client_end_calls(HTTP_END_NONE);
+    ca_peer_check_revocation(peer, reasons[_i], revocations[_i].rv);
     if (_i < COUNT(names)) {
         ck_assert_ptr_nonnull(strstr(request, "PUT /v1/certificate/CN%3DA%20B%2CO%3D%C3%A4/"
                                               "01234567/revoke?reason="));
         ck_assert_ptr_nonnull(strstr(request, names[_i]));
     }
-    ASN1_INTEGER_free(serial);
 }
 END_TEST
 
@@ -147,13 +138,12 @@ static const struct {
 START_TEST(chain)
 {
     ca_peer_t *peer = make(NULL, 0);
-    STACK_OF(X509) *found;
 
     http_fixture_route(peer->server, 0, "/certificate/download", chains[_i].status, "",
                        chains[_i].good ? fixture_certificate_pem(fixture_pool(), peer->issuer)
                                        : "no PEM");
     ca_peer_says(peer, "200 OK", JSON, CAS);
-    ck_assert_int_eq(ca_chain(peer->ca, &found, peer->log, fixture_pool()), chains[_i].rv);
+    ca_peer_check_chain(peer, chains[_i].rv);
 }
 END_TEST
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vault's answers, good and bad: certificates, logins, revocation, chain and health. */
-#include "../../common/http_client.h"
 #include "ca_peer_fixture.h"
 
 #include <string.h>
@@ -166,21 +165,14 @@ static const struct {
     {"500 Oh", "", APR_EGENERAL},
 };
 
-/* Also while the process ends: nobody else would revoke what must not be. */
 START_TEST(revocation)
 {
     ca_peer_t *peer = make(1);
-    ASN1_INTEGER *serial = ASN1_INTEGER_new();
-    outcome_t out;
 
-    ASN1_INTEGER_set(serial, 0x1234567);
     ca_peer_says(peer, revocations[_i].status, JSON, revocations[_i].body);
-    http_client_end_calls(HTTP_END_QUESTIONS);
-    ck_assert_int_eq(ca_revoke(peer->ca, serial, 1, &out, fixture_pool()), revocations[_i].rv);
-    http_client_end_calls(HTTP_END_NONE);
+    ca_peer_check_revocation(peer, 1, revocations[_i].rv);
     ck_assert_ptr_nonnull(strstr(peer->server->routes[HTTP_FIXTURE_ROUTES - 1].request,
                                  "{\"serial_number\":\"01:23:45:67\"}"));
-    ASN1_INTEGER_free(serial);
 }
 END_TEST
 
@@ -196,22 +188,19 @@ static const struct {
 START_TEST(chain)
 {
     ca_peer_t *peer = make(0);
-    STACK_OF(X509) *found;
 
     ca_peer_says(peer, chains[_i].status, "", chains[_i].body);
-    ck_assert_int_eq(ca_chain(peer->ca, &found, peer->log, fixture_pool()), chains[_i].rv);
+    ca_peer_check_chain(peer, chains[_i].rv);
 }
 END_TEST
 
 START_TEST(good_chain)
 {
     ca_peer_t *peer = make(0);
-    STACK_OF(X509) *found;
 
     http_fixture_route(peer->server, 0, "/v1/pki/ca_chain", "200 OK", "",
                        fixture_certificate_pem(fixture_pool(), peer->issuer));
-    ck_assert_int_eq(ca_chain(peer->ca, &found, peer->log, fixture_pool()), APR_SUCCESS);
-    ck_assert_int_eq(X509_cmp(sk_X509_value(found, 0), peer->issuer), 0);
+    ca_peer_check_chain(peer, APR_SUCCESS);
 }
 END_TEST
 
