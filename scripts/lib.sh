@@ -3,7 +3,7 @@
 # What quickstart and check share: packages, steps, builds.  Sourced, not run; the caller sets
 # "top" (the checkout) and "self" (its own name for messages).
 
-# Debian's names; the same on 12 and 13 but for the one below.
+# Debian's names; the same on 12 and 13 but for those below.
 PACKAGES_BUILD="autoconf automake libtool pkgconf make gcc libc6-dev apache2-bin apache2-dev
     libapr1-dev libaprutil1-dev libssl-dev libhiredis-dev libsqlite3-dev libjansson-dev
     libcurl4-openssl-dev libkrb5-dev"
@@ -14,10 +14,10 @@ PACKAGES_TEST="$PACKAGES_RUN check clang llvm libclang-rt-dev lcov valgrind redi
     softhsm2 opensc p11-kit p11-kit-modules krb5-kdc krb5-admin-server krb5-user
     libapache2-mod-auth-gssapi faketime
     iproute2 prometheus nginx"
-# OpenSSL's way into a token: the engine of Debian 12, the provider of Debian 13
+# OpenSSL's way into a token: the engine of Debian 12, the provider of Debian 13; which has Valkey
 case $(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null) in
 *12*) PACKAGES_TEST="$PACKAGES_TEST libengine-pkcs11-openssl" ;;
-*) PACKAGES_TEST="$PACKAGES_TEST pkcs11-provider" ;;
+*) PACKAGES_TEST="$PACKAGES_TEST pkcs11-provider valkey-server" ;;
 esac
 
 say() { printf '%s\n' "$*"; }

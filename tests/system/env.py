@@ -20,6 +20,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SCEP_BUILD_DIR", SOURCE / "build")).resolve()
 ROOT = os.geteuid() == 0
 USER = "www-data"
+REDIS = os.environ.get("SCEP_REDIS_SERVER", "redis-server")    # or another version, or valkey-server
 MPMS = ("event", "worker", "prefork")
 
 
@@ -135,6 +136,13 @@ def free_port(host="127.0.0.1"):
                 probe.bind((host, port))
             return port
     raise RuntimeError("no free port")
+
+
+@functools.lru_cache(maxsize=None)
+def redis_version():
+    """The first number; Valkey begins with 7."""
+    text = subprocess.run([REDIS, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return int(re.search(r"v=(\d+)", text).group(1))
 
 
 def _die_with_parent():

@@ -33,7 +33,7 @@ class Db:
         (self.folder / "redis.conf").write_text("\n".join([*common, *lines]) + "\n")
 
     def start_redis(self):
-        self.redis = self._start("redis-server", "redis.conf")
+        self.redis = self._start(env.REDIS, "redis.conf")
 
     def _start(self, program, file, *more):
         return self.net.start(self.name, program, self.folder / file, *more,

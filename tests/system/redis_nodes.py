@@ -23,7 +23,7 @@ class Node:
 
     def start(self):
         more = ["--sentinel"] if self.sentinel else []
-        self.process = env.start(["redis-server", self.folder / "redis.conf"] + more, stdout=subprocess.DEVNULL,
+        self.process = env.start([env.REDIS, self.folder / "redis.conf"] + more, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL)
         env.wait_until(lambda: b"PONG" in self._run("ping") or b"NOAUTH" in self._run("ping"), 20,
                        what="a node did not start")
@@ -130,6 +130,11 @@ class Sentinels:
             node.stop()
 
 
+def bus_lines():
+    """A free port for what nodes tell each other; Redis 6 takes its own and 10000."""
+    return ["cluster-port %d" % env.free_port()] if env.redis_version() > 6 else []
+
+
 class Cluster:
     """Masters and replicas, made by redis-cli --cluster create."""
 
@@ -139,7 +144,7 @@ class Cluster:
         for _ in range(masters * (1 + replicas)):
             port = env.free_port()
             self.nodes.append(Node(data_lines(port, list(lines) + [
-                "cluster-enabled yes", "cluster-port %d" % env.free_port(), "cluster-node-timeout 1000",
+                "cluster-enabled yes", *bus_lines(), "cluster-node-timeout 1000",
                 "cluster-replica-validity-factor 0", "cluster-require-full-coverage no"]), port=port))
 
     def url(self, scheme="redis"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""redis-server and haproxy for a test."""
+"""redis-server (or what SCEP_REDIS_SERVER names) and haproxy for a test."""
 import ipaddress
 import subprocess
 
@@ -49,7 +49,7 @@ class Redis:
                       "tls-key-file %s" % (self.folder / "server.key"),
                       "tls-ca-cert-file %s" % self.ca_file, "tls-auth-clients no"]
         (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
-        self.process = env.start(["redis-server", self.folder / "redis.conf"],
+        self.process = env.start([env.REDIS, self.folder / "redis.conf"],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         env.wait_until(self._answers, 20, what="redis-server did not start")
         return self

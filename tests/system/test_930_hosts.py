@@ -25,7 +25,7 @@ class Db(hosts.Db):
                 self.address, self.folder, master))
 
     def start_sentinel(self):
-        self.sentinel = self._start("redis-server", "sentinel.conf", "--sentinel")
+        self.sentinel = self._start(env.REDIS, "sentinel.conf", "--sentinel")
 
 
 class Site(hosts.Site):

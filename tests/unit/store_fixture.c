@@ -17,10 +17,9 @@
 
 #define ADMIN_PASSWORD "unit-admin-password"
 #define USER_PASSWORD "unit-user-password"
-#define ACL                                                                                    \
-    "~{scep:* resetchannels -@all +auth +select +ping +time +eval +evalsha +exists +get +set " \
-    "+hset"                                                                                    \
-    " +hget +hmget +hgetall +hincrby +hdel +pexpire +pttl +zadd +zrem +zcard +zcount +zrange"  \
+#define ACL                                                                                   \
+    "~{scep:* -@all +auth +select +ping +time +eval +evalsha +exists +get +set +hset +hget"  \
+    " +hmget +hgetall +hincrby +hdel +pexpire +pttl +zadd +zrem +zcard +zcount +zrange"      \
     " +zrangebyscore +zrangebylex +zrevrangebylex +zscore +wait"
 
 static apr_pool_t *server_pool;
@@ -52,6 +51,8 @@ static int have_program(const char *name)
     static const char *const places[] = {"/usr/bin", "/usr/local/bin", "/bin"};
     size_t i;
 
+    if (strchr(name, '/'))
+        return access(name, X_OK) == 0;
     for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         if (access(apr_pstrcat(server_pool, places[i], "/", name, NULL), X_OK) == 0)
             return 1;
@@ -107,7 +108,7 @@ static const char *write_config(void)
                      "dir %s\nsave \"\"\nappendonly no\ndaemonize no\nmaxmemory-policy noeviction\n"
                      "tls-cert-file %s/server.pem\ntls-key-file %s/server.key\n"
                      "tls-ca-cert-file %s/ca.pem\ntls-auth-clients no\n"
-                     "user default on >" ADMIN_PASSWORD " ~* &* +@all\n"
+                     "user default on >" ADMIN_PASSWORD " ~* +@all\n"
                      "user " STORE_FIXTURE_USER " on >" USER_PASSWORD " " ACL "\n",
                      server.port, server.tls_port, server.socket, d, d, d, d),
         0600);
@@ -132,13 +133,15 @@ static int wait_for_server(void)
 
 void store_fixture_start(void)
 {
-    const char *config;
+    const char *program = getenv("SCEP_REDIS_SERVER"), *config;
 
+    if (!program)
+        program = "redis-server";
     signal(SIGPIPE, SIG_IGN);
     apr_pool_create(&server_pool, NULL);
     memset(&server, 0, sizeof(server));
-    if (!have_program("redis-server")) {
-        fprintf(stderr, "unit: skipped the Redis stores: there is no redis-server\n");
+    if (!have_program(program)) {
+        fprintf(stderr, "unit: skipped the Redis stores: there is no %s\n", program);
         return;
     }
     server.directory = fixture_directory(server_pool);
@@ -154,11 +157,11 @@ void store_fixture_start(void)
 
         dup2(fd, 1);
         dup2(fd, 2);
-        execlp("redis-server", "redis-server", config, (char *)NULL);
+        execlp(program, program, config, (char *)NULL);
         _exit(127);
     }
     if (!wait_for_server())
-        ck_abort_msg("redis-server does not start, see %s/redis.log", server.directory);
+        ck_abort_msg("%s does not start, see %s/redis.log", program, server.directory);
 }
 
 void store_fixture_stop(void)
