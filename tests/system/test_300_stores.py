@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import socket
+import sqlite3
 import time
 
 import pytest
@@ -242,6 +243,22 @@ def test_sqlite_cannot_be_written(factory, keys):
     except AssertionError:
         return      # it may also say so at start
     assert client.send(client.spec(key=keys[0], challenge=challenge).build()).status == 503
+
+
+def test_sqlite_is_locked(factory, keys):
+    """Another process holds the write lock, as one that was stopped in the middle: 503 in time, then as ever."""
+    server = factory.httpd(server=conf.Lines("ScepStoreTimeout 300ms 1s")).start()
+    client = server.client()
+    spec = client.spec(key=keys[0], challenge=server.challenge())
+    server.expect("SCEP0201")
+    lock = sqlite3.connect(server.folder / "state" / "scep.sqlite", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    response = client.send(spec.build())
+    assert response.status == 503 and response.header("Retry-After")
+    assert client.caps() and client.cacert()
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert client.reply(client.send(spec.build()), spec).status == scep.SUCCESS
 
 
 def test_state_directory_owner(factory):
