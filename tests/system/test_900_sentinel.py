@@ -110,7 +110,7 @@ def test_enroll_at_the_master(site, keys):
 def test_ordered_failover(site, factory, keys):
     """For seconds two take writes.  Who waits for all replicas gives nothing out that one of them does not know."""
     sentinels = site[0]
-    lines = store_lines(sentinels.url(), "ScepStoreWait 2 100ms", "ScepFailureLimit 0", secret=sentinels.secret)
+    lines = store_lines(sentinels.url(), "ScepStoreWait 2 500ms", "ScepFailureLimit 0", secret=sentinels.secret)
     hosts = [factory.httpd(server=lines).start() for _ in range(2)]
     expect_faults(hosts)
     old = sentinels.master()
