@@ -70,7 +70,7 @@ apr_pool_t *fixture_pool(void)
 
 apr_time_t fixture_patience(int milliseconds)
 {
-    const char *word = getenv("CK_TIMEOUT_MULTIPLIER");
+    const char *word = getenv("SCEP_PATIENCE");
     int factor = word ? atoi(word) : 1;
 
     return apr_time_from_msec(milliseconds) * (factor > 1 ? factor : 1);

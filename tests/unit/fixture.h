@@ -23,7 +23,7 @@ void fixture_setup(void);
 void fixture_teardown(void);
 apr_pool_t *fixture_pool(void);
 
-/* A time that is short on a machine at rest, times CK_TIMEOUT_MULTIPLIER (valgrind, sanitizers). */
+/* A time that is short on a machine at rest, times SCEP_PATIENCE (valgrind). */
 apr_time_t fixture_patience(int milliseconds);
 
 /* A new directory of mode 0700 that goes with p; its path has no trailing slash. */
