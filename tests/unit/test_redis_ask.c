@@ -66,7 +66,7 @@ static int is_ask(const redisReply *reply)
 
 START_TEST(nobody_is_asked_while_keys_are_left)
 {
-    redis_client_t *client = moving_slot(MS(200));
+    redis_client_t *client = moving_slot(MS(1000));
 
     apr_cpystrn((char *)redis_peers[1].shared->count, ":1\r\n", 64);
     ck_assert(is_ask(send_moving(client, 1)));
@@ -104,7 +104,7 @@ END_TEST
 
 START_TEST(nodes_that_send_each_other_are_left)
 {
-    redis_client_t *client = moving_slot(MS(200));
+    redis_client_t *client = moving_slot(MS(1000));
 
     redis_say(2, apr_psprintf(fixture_pool(), "-ASK %d 127.0.0.1:%d\r\n", redis_topology_slot("k"),
                               redis_peers[_i ? 2 : 1].port));
@@ -151,7 +151,7 @@ START_TEST(what_is_refused_while_a_slot_is_moved)
                  {":-1\r\n", "", NULL},
                  {":0\r\n", "-NOPERM no\r\n", "ASKING is refused: NOPERM"},
                  {":0\r\n", "-LOADING no\r\n", NULL}};
-    redis_client_t *client = moving_slot(MS(cases[_i].text ? 8000 : 200));
+    redis_client_t *client = moving_slot(MS(cases[_i].text ? 8000 : 1000));
 
     apr_cpystrn((char *)redis_peers[1].shared->count, cases[_i].count, 64);
     apr_cpystrn((char *)redis_peers[2].shared->asking, cases[_i].asking, 64);

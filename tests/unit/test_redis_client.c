@@ -104,7 +104,7 @@ START_TEST(what_is_no_master_is_counted)
                  {"-NOREPLICAS no\r\n", STORE_MOVE_NOREPLICAS},
                  {"-LOADING no\r\n", STORE_MOVE_LOADING},
                  {"garbage\r\n", STORE_MOVE_CONNECTION}};
-    redis_client_t *client = sentinels(MS(1000), MS(200));
+    redis_client_t *client = sentinels(MS(1000), MS(8000));
 
     ck_assert_int_eq(send_one(client), APR_SUCCESS);
     ck_assert_uint_eq(relocations(), 0);
@@ -225,7 +225,7 @@ static void share_slots(const char *const keys[2], int *living)
 START_TEST(a_dead_node_leaves_the_others)
 {
     static const char *const keys[2] = {"{a}", "{b}"};
-    redis_client_t *client = redis_fixture_client(REDIS_CLUSTER, 1, MS(300), MS(100));
+    redis_client_t *client = redis_fixture_client(REDIS_CLUSTER, 1, MS(1000), MS(1000));
     int living, i;
 
     share_slots(keys, &living);
