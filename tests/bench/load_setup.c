@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *load_authorization(char *headers, size_t size, const char *user,
@@ -65,4 +66,21 @@ const char *load_ra_get(load_ra_t *ra, const load_target_t *target, int timeout)
                                      : load_ra_parse(ra, answer.type, answer.body, answer.body_len);
     load_connection_close(&c);
     return error;
+}
+
+int load_challenges(char ***list, const char *name, int max)
+{
+    char line[LOAD_CHALLENGE_MAX + 2];
+    FILE *in = fopen(name, "r");
+    int count = 0;
+
+    *list = in ? calloc((size_t)max, sizeof(**list)) : NULL;
+    while (*list && count < max && fgets(line, sizeof(line), in)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (*line)
+            (*list)[count++] = strdup(line);
+    }
+    if (in)
+        fclose(in);
+    return *list ? count : -1;
 }

@@ -249,18 +249,9 @@ static int get(const options_t *options)
 /* Reads the challenges. */
 static void read_challenges(work_t *work)
 {
-    char line[LOAD_CHALLENGE_MAX + 2];
-    FILE *in = fopen(work->options->challenges, "r");
-
-    if (!in)
+    work->count = load_challenges(&work->challenges, work->options->challenges, COUNT_MAX);
+    if (work->count < 0)
         die("cannot read the file of challenges");
-    work->challenges = need(COUNT_MAX, sizeof(*work->challenges));
-    while (work->count < COUNT_MAX && fgets(line, sizeof(line), in)) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (*line)
-            work->challenges[work->count++] = strdup(line);
-    }
-    fclose(in);
 }
 
 /* Reads a file of messages, or of certificates. */

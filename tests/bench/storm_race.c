@@ -180,19 +180,11 @@ static void do_round(race_t *race)
 /* Reads the challenges and makes the devices. */
 static void read_challenges(race_t *race)
 {
-    char line[LOAD_CHALLENGE_MAX + 2];
-    FILE *in = fopen(race->storm->challenges, "r");
     int i;
 
-    if (!in)
+    race->challenge_count = load_challenges(&race->challenges, race->storm->challenges, COUNT_MAX);
+    if (race->challenge_count < 0)
         storm_die("cannot read the file of challenges");
-    race->challenges = storm_need(COUNT_MAX, sizeof(*race->challenges));
-    while (race->challenge_count < COUNT_MAX && fgets(line, sizeof(line), in)) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (*line)
-            race->challenges[race->challenge_count++] = strdup(line);
-    }
-    fclose(in);
     race->jobs = storm_need(2 * (size_t)race->challenge_count, sizeof(*race->jobs));
     race->round = storm_need(2 * (size_t)race->challenge_count, sizeof(job_t *));
     for (i = 0; i < 2 * race->challenge_count; i++) {
